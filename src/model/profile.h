@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* A finished profile: all that a sink may know. */
+#ifndef MODEL_PROFILE_H
+#define MODEL_PROFILE_H
+
+#include "model/fault.h"
+
+struct profile_target {
+	uint32_t pid;
+	char comm[16];
+	char *exe;      /* NULL: not known; owned */
+	char *build_id; /* hex; NULL: not known; owned */
+	unsigned int threads; /* when the run began; 0: not known */
+};
+
+/* Grouped by comm, module, function (or its start), mode, via and kind. */
+struct profile_symbol {
+	char *comm, *module; /* owned */
+	char *symbol;   /* function, or "module@0xSTART" without a name, or "[unknown]"; owned */
+	char *via;      /* NULL: none; owned */
+	char *file;     /* of the place with most faults; NULL: not known; owned */
+	char *inlined;  /* innermost inlined function at that place; NULL: none; owned */
+	unsigned int line;
+	uint64_t offset; /* of that place in the function, bytes */
+	bool has_name;   /* false: symbol is built from an address */
+	enum fp_kind kind;
+	enum fp_mode mode;
+	struct stall stall;
+};
+
+struct profile_stack {
+	char **frames; /* outermost first; owned */
+	unsigned int nr_frames;
+	enum fp_kind kind;
+	uint64_t faults, stall_ns;
+};
+
+struct profile {
+	uint64_t begin_ns, end_ns; /* CLOCK_MONOTONIC */
+	const char *tier;          /* how it was measured, one phrase; borrowed */
+	bool stall_known;          /* false: this tier has no stall times; sinks print null */
+	bool kinds_inferred;       /* kinds come from mappings, not from the kernel's own path */
+	struct stall kinds[FP_NR_KINDS];
+	uint64_t major, minor, user, kernel;
+	uint64_t access[FP_NR_ACCESSES];
+	uint64_t failed;              /* ended in a signal, or restarted: never completed */
+	uint64_t lost[FP_NR_LOSSES];
+	struct profile_target *targets;
+	size_t nr_targets;
+	struct profile_symbol **symbols; /* sorted by profile_finish(): most faults first */
+	size_t nr_symbols;
+	struct profile_stack **stacks; /* likewise */
+	size_t nr_stacks;
+	char **warnings; /* what could not be observed, and why */
+	size_t nr_warnings;
+	struct profile_index *index; /* private */
+};
+
+int profile_init(struct profile *profile);
+void profile_release(struct profile *profile);
+
+/* Adds a group of faults to totals, kinds, symbols and (if it has one) stacks.
+ * Returns 0 or -ENOMEM. Copies all it keeps. */
+int profile_add(struct profile *profile, const struct resolved_fault *fault);
+
+/* Adds a target; strings are copied, NULL allowed. Returns 0 or -ENOMEM. */
+int profile_add_target(struct profile *profile, uint32_t pid, const char *comm, const char *exe,
+		       const char *build_id, unsigned int threads);
+
+__attribute__((format(printf, 2, 3)))
+int profile_warn(struct profile *profile, const char *format, ...);
+
+/* Sorts, and settles the most frequent place of each symbol. Call once, before any sink. */
+int profile_finish(struct profile *profile);
+
+uint64_t profile_faults(const struct profile *profile);   /* completed, all kinds */
+uint64_t profile_stall_ns(const struct profile *profile); /* total over all kinds */
+uint64_t profile_lost(const struct profile *profile);     /* faults that lack something */
+
+const char *kind_name(enum fp_kind kind);     /* "swap-in" … */
+int kind_parse(const char *name, enum fp_kind *ret); /* 0 or -EINVAL */
+const char *mode_name(enum fp_mode mode);     /* "user", "kernel" */
+const char *loss_name(enum fp_loss loss);     /* short key for JSON: "detail" … */
+const char *loss_text(enum fp_loss loss);     /* one clause for people */
+
+#endif

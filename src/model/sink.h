@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* A sink prints a finished profile, and sees nothing else. */
+#ifndef MODEL_SINK_H
+#define MODEL_SINK_H
+
+#include <stdio.h>
+
+#include "model/profile.h"
+
+struct sink_options {
+	unsigned int top; /* rows a table; 0: all */
+	bool color;
+	bool stacks;
+};
+
+struct sink {
+	const char *name; /* as --format takes it */
+	const char *help; /* one line */
+	/* Returns 0 or -errno; a write error stays in ferror(@out). */
+	int (*write)(const struct profile *profile, const struct sink_options *options, FILE *out);
+};
+
+extern const struct sink sink_text, sink_json, sink_folded;
+
+/* NULL when there is no sink of that name. */
+const struct sink *sink_find(const char *name);
+/* Walks the registry: NULL after the last. */
+const struct sink *sink_at(unsigned int i);
+
+#endif

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * From addresses to names, and from a frame to its caller. The only door to libelf and libdw.
+ * All input is hostile: a corrupt ELF answers "not known", never worse.
+ */
+#ifndef SYMBOLIZE_SYMBOLIZE_H
+#define SYMBOLIZE_SYMBOLIZE_H
+
+#include "model/fault.h"
+
+struct symbolizer;
+
+int symbolizer_new(struct symbolizer **ret);
+void symbolizer_free(struct symbolizer *symbolizer);
+
+/* Names the instruction at file offset @offset of @binary (NULL: gives one "[unknown]" frame).
+ * Writes up to @max frames, innermost inlined function first, the physical function last, and
+ * returns how many (>= 1). Names come from DWARF, .symtab, .gnu_debugdata, .dynsym, and only where
+ * the symbol covers the instruction; else function is NULL and start comes from .eh_frame.
+ * Frames of one function always carry the same start. Pass a return address minus one. */
+unsigned int symbolizer_frames(struct symbolizer *symbolizer, const struct binary *binary,
+			       uint64_t offset, struct frame *frames, unsigned int max);
+
+/* Build ID in hex, owned by the symbolizer; NULL when it has none or cannot be read. */
+const char *symbolizer_build_id(struct symbolizer *symbolizer, const struct binary *binary);
+
+/* Unwinds @raw through the mappings of @image, as they were at @time_ns. Writes up to @max
+ * instruction pointers (the first is the rip of @raw itself, the others return addresses), and for
+ * each the rule that leads on from it (flag FP_RULE_OWN set where the instruction lies in
+ * image->own). Returns how many (>= 1), and why it ended in @end. */
+unsigned int symbolizer_unwind(struct symbolizer *symbolizer, const struct image *image,
+			       uint64_t time_ns, const struct fp_raw_stack *raw, uint64_t *ips,
+			       struct fp_rule *rules, unsigned int max, enum fp_stack_end *end);
+
+#endif
