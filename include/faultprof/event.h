@@ -81,7 +81,8 @@ struct fp_rule {
 	fp_s32 rbp_offset; /* caller's rbp stands at CFA + rbp_offset, or FP_RBP_SAME */
 };
 struct fp_rule_key {
-	fp_u32 image, reserved;
+	fp_u32 image;
+	fp_u32 caller; /* 0: the innermost frame, 1: ip is a return address */
 	fp_u64 ip;
 };
 
@@ -140,6 +141,12 @@ struct fp_raw_stack {
 	fp_u8 data[FP_STACK_BYTES];
 };
 
+/* A process whose faults are counted. */
+struct fp_target {
+	fp_u32 image;
+	fp_u32 on_exec; /* 1: nothing counts until it calls exec */
+};
+
 /* Every place where something can be lost. The names stand in src/model/profile.c. */
 enum fp_loss {
 	FP_LOSS_DETAIL,  /* ring full: fault counted by site, its address and stack gone */
@@ -153,5 +160,16 @@ enum fp_loss {
 	FP_LOSS_MAPPING, /* a mapping record lost: symbols may be unknown */
 	FP_NR_LOSSES,
 };
+
+/* What each CPU counts beside the faults themselves. */
+struct fp_counts {
+	fp_u64 seen;   /* runs of the completion programs, for any process */
+	fp_u64 failed; /* starts that no completion followed */
+	fp_u64 sites;  /* entries added to the site maps */
+	fp_u64 lost[FP_NR_LOSSES];
+};
+
+/* Faults whose site found no room stand in an array by these coordinates alone. */
+#define FP_NR_OVERFLOW (FP_NR_KINDS * FP_NR_ACCESSES * FP_NR_MODES * 2)
 
 #endif

@@ -13,26 +13,31 @@ struct profile_target {
 	unsigned int threads; /* when the run began; 0: not known */
 };
 
-/* Grouped by comm, module, function (or its start), mode, via and kind. */
+/* Grouped by comm, module, function (or its start), mode, via and kind. Equal strings are one
+ * string, which lives as long as the profile. The place is the instruction with most faults. */
 struct profile_symbol {
-	char *comm, *module; /* owned */
-	char *symbol;   /* function, or "module@0xSTART" without a name, or "[unknown]"; owned */
-	char *via;      /* NULL: none; owned */
-	char *file;     /* of the place with most faults; NULL: not known; owned */
-	char *inlined;  /* innermost inlined function at that place; NULL: none; owned */
-	unsigned int line;
-	uint64_t offset; /* of that place in the function, bytes */
-	bool has_name;   /* false: symbol is built from an address */
+	const char *comm, *module;
+	const char *symbol;  /* function, or "module@0xSTART" without a name, or "[unknown]" */
+	const char *via;     /* NULL: none */
+	const char *file;    /* of the place's innermost frame, so of @inlined; NULL: not known */
+	const char *inlined; /* innermost inlined function at the place; NULL: none */
+	unsigned int line;   /* in @file; 0: not known */
+	uint64_t offset;     /* of the place in the function, bytes */
+	bool has_name;       /* false: symbol is built from an address */
 	enum fp_kind kind;
 	enum fp_mode mode;
 	struct stall stall;
+	uint64_t in_stacks;  /* those of its faults that are in profile.stacks too */
 };
 
+/* Faults that came with a full stack, grouped by comm, kind and frames. Strings as above; an
+ * inlined function is a frame, and a frame without a name is called as a symbol is. */
 struct profile_stack {
-	char **frames; /* outermost first; owned */
+	const char *comm;
+	const char *const *frames; /* outermost first; owned */
 	unsigned int nr_frames;
 	enum fp_kind kind;
-	uint64_t faults, stall_ns;
+	uint64_t faults, timed, stall_ns; /* as in struct stall */
 };
 
 struct profile {
@@ -47,9 +52,9 @@ struct profile {
 	uint64_t lost[FP_NR_LOSSES];
 	struct profile_target *targets;
 	size_t nr_targets;
-	struct profile_symbol **symbols; /* sorted by profile_finish(): most faults first */
+	struct profile_symbol **symbols; /* owned; sorted by profile_finish(): most faults first */
 	size_t nr_symbols;
-	struct profile_stack **stacks; /* likewise */
+	struct profile_stack **stacks;   /* likewise */
 	size_t nr_stacks;
 	char **warnings; /* what could not be observed, and why */
 	size_t nr_warnings;
@@ -75,7 +80,14 @@ int profile_finish(struct profile *profile);
 
 uint64_t profile_faults(const struct profile *profile);   /* completed, all kinds */
 uint64_t profile_stall_ns(const struct profile *profile); /* total over all kinds */
-uint64_t profile_lost(const struct profile *profile);     /* faults that lack something */
+double profile_seconds(const struct profile *profile);    /* from begin to end */
+
+/* The losses that make the report's numbers wrong: faults not counted (SKIPPED, and TARGET, which
+ * counts processes), without a symbol (SITE), or without the address and stack that others of their
+ * kind have (DETAIL). The other losses leave every fault counted under its kind and symbol: sinks
+ * show them apart, as incomplete. */
+uint64_t profile_lost(const struct profile *profile);
+bool loss_counts(enum fp_loss loss); /* is it part of profile_lost()? */
 
 const char *kind_name(enum fp_kind kind);     /* "swap-in" … */
 int kind_parse(const char *name, enum fp_kind *ret); /* 0 or -EINVAL */

@@ -25,8 +25,8 @@ void stall_add_site(struct stall *stall, const struct fp_site_value *value);
 /* Adds @from to @stall. */
 void stall_merge(struct stall *stall, const struct stall *from);
 
-/* The @q quantile (0 < q <= 1) in ns, the middle of its bucket and never above max_ns; 0 with no
- * timed fault. */
+/* The @q quantile (0 < q <= 1) in ns: the fault of rank ceil(q * timed), so max_ns itself when that
+ * is the slowest, else the middle of its bucket and never above max_ns; 0 with no timed fault. */
 uint64_t stall_quantile(const struct stall *stall, double q);
 
 #endif

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * What the programs remember: which processes are targets, the fault each of their threads is in,
+ * and where lost things are counted.
+ */
+#ifndef BPF_STATE_H
+#define BPF_STATE_H
+
+#include "kernel.h"
+
+/* What was seen between the start of a fault and its completion. */
+enum {
+	SAW_FILE = 1 << MM_FILEPAGES,
+	SAW_ANON = 1 << MM_ANONPAGES,
+	SAW_SWAP = 1 << MM_SWAPENTS,
+	SAW_SHMEM = 1 << MM_SHMEMPAGES,
+	SAW_FILE_FAULT = 1 << 4, /* a page cache lookup, or a mapping of a file */
+	SAW_HUGE = 1 << 5,
+	SAW_PRIVATE_FILE = 1 << 6,
+};
+
+struct task_state {
+	fp_u64 start_ns; /* 0: in no fault */
+	fp_u64 address;
+	__s64 anon;      /* global part of the RSS counter at the start */
+	fp_u32 image;
+	fp_u16 error;
+	fp_u8 saw;
+	fp_u8 reclaiming;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct task_state);
+} tasks SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, fp_u32);
+	__type(value, struct fp_target);
+} targets SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, fp_u32);
+	__type(value, struct fp_counts);
+} counts SEC(".maps");
+
+static __always_inline void lose(enum fp_loss what)
+{
+	fp_u32 zero = 0;
+	struct fp_counts *c = bpf_map_lookup_elem(&counts, &zero);
+
+	if (c)
+		c->lost[what]++;
+}
+
+/* The state of the current task, or NULL when it is no target. Most tasks are none, and most
+ * faults of a target come from a thread that has its state already: that lookup is first. */
+static __always_inline struct task_state *state_of(struct task_struct *task)
+{
+	struct task_state *state = bpf_task_storage_get(&tasks, task, 0, 0);
+	struct fp_target *target;
+	fp_u32 tgid;
+
+	if (state)
+		return state->image ? state : 0;
+	tgid = task->tgid;
+	target = bpf_map_lookup_elem(&targets, &tgid);
+	if (!target || target->on_exec)
+		return 0;
+	state = bpf_task_storage_get(&tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!state)
+		return 0;
+	state->image = target->image;
+	return state;
+}
+
+#endif

@@ -1,0 +1,463 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * Three events a thread and CPU: major faults carry registers and a copy of the stack; minor ones
+ * from user mode, the frequent ones, only the address and the instruction; minor ones from kernel
+ * mode need the stack again, or nobody could say who made the call. The kernel copies only stack
+ * pages that are present.
+ *
+ * Events are inherited, so a thread that starts while its process is being added may get an
+ * inherited event and then another one of its own. Samples tell by their identifier which event
+ * they stem from: those of a thread with events of its own count, inherited ones of the same thread
+ * are dropped, as "twice".
+ */
+#include "collect/perf.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <asm/perf_regs.h>
+
+#include "collect/perfring.h"
+#include "collect/procfs.h"
+
+#define PAGES 512
+#define SLICE_MS 100 /* mappings' rings want to be drained that often */
+#define ON_EXEC 0x100
+#define BASE_TYPE                                                                       \
+	(PERF_SAMPLE_IDENTIFIER | PERF_SAMPLE_IP | PERF_SAMPLE_TID | PERF_SAMPLE_TIME | \
+	 PERF_SAMPLE_ADDR | PERF_SAMPLE_REGS_USER)
+
+enum { MAJOR, MINOR_USER, MINOR_KERNEL, NR_SPECS };
+
+static const struct spec {
+	uint64_t config;
+	unsigned int stack_bytes; /* 0: no stack, and of the registers only the ip */
+	bool user, kernel;
+} specs[NR_SPECS] = {
+	[MAJOR] = { PERF_COUNT_SW_PAGE_FAULTS_MAJ, FP_STACK_BYTES, true, true },
+	[MINOR_USER] = { PERF_COUNT_SW_PAGE_FAULTS_MIN, 0, true, false },
+	[MINOR_KERNEL] = { PERF_COUNT_SW_PAGE_FAULTS_MIN, 4096, false, true },
+};
+
+/* The kernel's numbers of the registers, in DWARF's order. */
+static const uint8_t perf_reg[FP_NR_REGS] = {
+	PERF_REG_X86_AX,  PERF_REG_X86_DX,  PERF_REG_X86_CX,  PERF_REG_X86_BX,	PERF_REG_X86_SI,
+	PERF_REG_X86_DI,  PERF_REG_X86_BP,  PERF_REG_X86_SP,  PERF_REG_X86_R8,	PERF_REG_X86_R9,
+	PERF_REG_X86_R10, PERF_REG_X86_R11, PERF_REG_X86_R12, PERF_REG_X86_R13, PERF_REG_X86_R14,
+	PERF_REG_X86_R15, PERF_REG_X86_IP,
+};
+
+/* A thread that may also have inherited events. */
+struct late {
+	pid_t tid;
+	UT_hash_handle hh;
+};
+
+struct perf_collector {
+	struct mappings *mappings;
+	struct perf_rings *rings;
+	struct late *late;
+	struct image *unknown; /* of processes that no record told of */
+	bool user_only, started, stopped;
+	uint64_t samples; /* with those seen twice */
+	struct collect_counts counts;
+	struct fp_raw_stack raw;
+	collect_fault_fn fn; /* during a poll */
+	void *arg;
+};
+
+static uint64_t all_regs(void)
+{
+	uint64_t mask = 0;
+
+	for (int i = 0; i < FP_NR_REGS; i++)
+		mask |= 1ULL << perf_reg[i];
+	return mask;
+}
+
+static void fault_attr(const struct perf_collector *c, unsigned int spec,
+		       struct perf_event_attr *attr)
+{
+	const struct spec *s = &specs[spec];
+
+	*attr = (struct perf_event_attr){
+		.type = PERF_TYPE_SOFTWARE,
+		.size = sizeof(*attr),
+		.config = s->config,
+		.sample_period = 1,
+		.sample_type = BASE_TYPE | (s->stack_bytes ? PERF_SAMPLE_STACK_USER : 0),
+		.sample_regs_user = s->stack_bytes ? all_regs() : 1ULL << PERF_REG_X86_IP,
+		.sample_stack_user = s->stack_bytes,
+		.disabled = 1,
+		.inherit = 1,
+		.task = spec == MAJOR, /* tells when a late thread's number is free again */
+		.exclude_user = !s->user,
+		.exclude_kernel = c->user_only || !s->kernel,
+		.exclude_hv = 1,
+		.use_clockid = 1,
+		.clockid = CLOCK_MONOTONIC,
+		.watermark = 1,
+		.wakeup_watermark = 16384,
+	};
+}
+
+static bool refused(int r)
+{
+	return r == -EACCES || r == -EPERM;
+}
+
+/* Opens the first event on ourselves: what is allowed there is allowed on our own processes. */
+static int probe(struct perf_collector *c)
+{
+	struct perf_event_attr attr;
+	struct perf_ring *ring;
+	int r = -EACCES;
+
+	fault_attr(c, MAJOR, &attr);
+	attr.inherit = 0;
+	if (!c->user_only)
+		r = perf_ring_open(&attr, 0, -1, 1, &ring);
+	if (refused(r)) {
+		c->user_only = true;
+		attr.exclude_kernel = 1;
+		r = perf_ring_open(&attr, 0, -1, 1, &ring);
+	}
+	if (!r)
+		perf_ring_close(ring);
+	return r;
+}
+
+int perf_collector_new(const struct collect_options *options, struct mappings *mappings,
+		       struct perf_collector **ret)
+{
+	struct perf_collector *c = calloc(1, sizeof(*c));
+	unsigned int pages = options && options->pages ? options->pages : PAGES;
+	int r;
+
+	if (!c)
+		return -ENOMEM;
+	c->mappings = mappings;
+	c->user_only = options && options->user_only;
+	r = probe(c);
+	if (!r)
+		r = perf_rings_new(pages, &c->rings);
+	if (!r) {
+		c->unknown = image_new(0, 0, "[unknown]");
+		r = c->unknown ? 0 : -ENOMEM;
+	}
+	if (r) {
+		perf_collector_free(c);
+		return r;
+	}
+	c->counts.kernel_seen = !c->user_only;
+	c->counts.kinds_inferred = true;
+	*ret = c;
+	return 0;
+}
+
+void perf_collector_free(struct perf_collector *c)
+{
+	struct late *late, *next;
+
+	if (!c)
+		return;
+	HASH_ITER (hh, c->late, late, next) {
+		HASH_DEL(c->late, late);
+		free(late);
+	}
+	perf_rings_free(c->rings);
+	image_free(c->unknown);
+	free(c);
+}
+
+static struct late *late_find(const struct perf_collector *c, pid_t tid)
+{
+	struct late *late;
+
+	HASH_FIND_INT(c->late, &tid, late);
+	return late;
+}
+
+static int late_add(struct perf_collector *c, pid_t tid)
+{
+	struct late *late = late_find(c, tid);
+
+	if (late)
+		return 0;
+	late = calloc(1, sizeof(*late));
+	if (!late)
+		return -ENOMEM;
+	late->tid = tid;
+	HASH_ADD_INT(c->late, tid, late);
+	return 0;
+}
+
+static int add_thread(struct perf_collector *c, pid_t tid, bool on_exec)
+{
+	int r = 0;
+
+	for (unsigned int spec = 0; !r && spec < NR_SPECS; spec++) {
+		struct perf_event_attr attr;
+
+		if (c->user_only && !specs[spec].user)
+			continue;
+		fault_attr(c, spec, &attr);
+		attr.enable_on_exec = on_exec;
+		attr.disabled = on_exec || !c->started;
+		r = perf_rings_add(c->rings, &attr, tid, spec | (on_exec ? ON_EXEC : 0));
+	}
+	return r;
+}
+
+int perf_collector_add(struct perf_collector *c, pid_t pid, bool on_exec)
+{
+	struct pid_list tids = { 0 };
+	struct image *image;
+	size_t at = 0, before, alive = 0;
+	bool late = c->rings->events;
+	int r = mappings_attach(c->mappings, pid, &image);
+
+	if (r)
+		return r;
+	do {
+		before = at;
+		r = procfs_tids(pid, &tids);
+		for (; !r && at < tids.nr; at++) {
+			if (late)
+				r = late_add(c, tids.pids[at]);
+			if (!r)
+				r = add_thread(c, tids.pids[at], on_exec);
+			alive += !r;
+			if (r == -ESRCH)
+				r = 0;
+		}
+		late = true;
+	} while (!r && at > before);
+	pid_list_release(&tids);
+	/* It may have gone while its last thread was looked for: what it did until then counts. */
+	if (alive && (r == -ENOENT || r == -ESRCH))
+		r = 0;
+	return r == -ENOENT || (!r && !alive) ? -ESRCH : r;
+}
+
+static int enable(struct perf_collector *c, unsigned long request)
+{
+	struct perf_event *event, *next;
+
+	HASH_ITER (hh, c->rings->events, event, next) {
+		if (request == PERF_EVENT_IOC_ENABLE && event->tag & ON_EXEC)
+			continue;
+		if (ioctl(event->fd, request, 0))
+			return -errno;
+	}
+	return 0;
+}
+
+int perf_collector_start(struct perf_collector *c)
+{
+	c->started = true;
+	return enable(c, PERF_EVENT_IOC_ENABLE);
+}
+
+struct sample {
+	struct perf_event_header header;
+	uint64_t id, ip;
+	uint32_t pid, tid;
+	uint64_t time_ns, address;
+	uint64_t abi; /* of the registers; 0: none follow */
+	uint64_t more[];
+};
+
+static bool has_prefix(const char *text, const char *prefix)
+{
+	return !strncmp(text, prefix, strlen(prefix));
+}
+
+/* Where no region is known there is anonymous memory: grown heap or stack. */
+static enum fp_kind infer(const struct region *region, bool major)
+{
+	const char *path = region && region->binary ? region->binary->path : "";
+
+	if (has_prefix(path, "/anon_hugepage"))
+		return FP_HUGE;
+	if (has_prefix(path, "/memfd:") || has_prefix(path, "/dev/shm/") ||
+	    has_prefix(path, "/dev/zero") || has_prefix(path, "/SYSV"))
+		return FP_SHMEM;
+	if (path[0] == '/')
+		return major ? FP_FILE_READ : FP_FILE_MAP;
+	if (region && region->shared && !region->name[0])
+		return FP_SHMEM;
+	return major ? FP_SWAP_IN : FP_ZERO;
+}
+
+/* Fills c->raw from what follows the abi. False: it is not all there. */
+static bool take_stack(struct perf_collector *c, const struct sample *sample)
+{
+	size_t room = (sample->header.size - sizeof(*sample)) / 8;
+	uint64_t mask = all_regs(), bytes, valid;
+	const uint64_t *stack;
+
+	if (room < FP_NR_REGS + 1)
+		return false;
+	for (int i = 0; i < FP_NR_REGS; i++)
+		c->raw.reg[i] =
+			sample->more[__builtin_popcountll(mask & ((1ULL << perf_reg[i]) - 1))];
+	stack = sample->more + FP_NR_REGS;
+	bytes = *stack++;
+	c->raw.bytes = 0;
+	if (!bytes)
+		return true;
+	if (bytes > FP_STACK_BYTES || bytes % 8 || room < FP_NR_REGS + 2 + bytes / 8)
+		return false;
+	valid = stack[bytes / 8];
+	c->raw.bytes = valid < bytes ? valid : bytes;
+	memcpy(c->raw.data, stack, c->raw.bytes);
+	return true;
+}
+
+static int sample_image(struct perf_collector *c, const struct sample *sample,
+			const struct image **ret)
+{
+	struct image *image = mappings_image_of(c->mappings, sample->pid, sample->time_ns);
+	int r = image ? 0 : mappings_attach(c->mappings, sample->pid, &image);
+
+	if (r == -ENOMEM)
+		return r;
+	if (r) {
+		image = c->unknown;
+		c->counts.lost[FP_LOSS_MAPPING]++;
+	}
+	*ret = image;
+	return 0;
+}
+
+static int hand_on(struct perf_collector *c, const struct sample *sample, unsigned int spec)
+{
+	bool kernel =
+		(sample->header.misc & PERF_RECORD_MISC_CPUMODE_MASK) == PERF_RECORD_MISC_KERNEL;
+	bool regs = sample->abi == PERF_SAMPLE_REGS_ABI_64;
+	bool stack = specs[spec].stack_bytes && regs && take_stack(c, sample);
+	uint64_t ip = kernel ? 0 : sample->ip;
+	struct fault fault = {
+		.time_ns = sample->time_ns,
+		.address = sample->address,
+		.pid = sample->pid,
+		.tid = sample->tid,
+		.access = FP_READ,
+		.mode = kernel ? FP_KERNEL : FP_USER,
+		.major = spec == MAJOR,
+		.ips = &ip,
+		.stack_end = FP_STACK_WHOLE,
+	};
+	int r = sample_image(c, sample, &fault.image);
+
+	if (r)
+		return r;
+	if (stack) {
+		ip = c->raw.reg[16];
+		fault.raw = &c->raw;
+	} else if (regs && !specs[spec].stack_bytes && sample->header.size >= sizeof(*sample) + 8) {
+		ip = sample->more[0];
+	}
+	/* A user-mode minor fault is owned by its ip: one frame is all that is kept of it. */
+	if (!stack && (kernel || specs[spec].stack_bytes))
+		fault.stack_end = FP_STACK_LOST;
+	fault.nr_ips = ip != 0;
+	fault.kind = infer(image_find(fault.image, fault.address, fault.time_ns), fault.major);
+	c->counts.user += !kernel;
+	c->counts.kernel += kernel;
+	return c->fn(c->arg, &fault);
+}
+
+static int take_record(void *arg, const struct perf_event_header *header)
+{
+	const struct sample *sample = (const void *)header;
+	struct perf_collector *c = arg;
+	const struct perf_event *event;
+
+	if (header->type == PERF_RECORD_EXIT && header->size >= sizeof(*header) + 24) {
+		const uint32_t *ids = (const void *)(header + 1); /* pid, ppid, tid, ptid */
+		struct late *late = late_find(c, ids[2]);
+
+		if (late) {
+			HASH_DEL(c->late, late);
+			free(late);
+		}
+	}
+	if (header->type != PERF_RECORD_SAMPLE || header->size < sizeof(*sample))
+		return 0;
+	event = perf_rings_find(c->rings, sample->id);
+	if (!event)
+		return 0;
+	c->samples++;
+	if (event->tid != (pid_t)sample->tid && late_find(c, sample->tid))
+		return 0;
+	return hand_on(c, sample, event->tag & ~ON_EXEC);
+}
+
+static int drain(struct perf_collector *c, collect_fault_fn fn, void *arg)
+{
+	int r;
+
+	/* In this order, all mappings that a marked sample needs are there to be applied. */
+	perf_rings_mark(c->rings);
+	r = mappings_poll(c->mappings, UINT64_MAX);
+	if (r)
+		return r;
+	c->fn = fn;
+	c->arg = arg;
+	return perf_rings_read(c->rings, take_record, c);
+}
+
+int perf_collector_poll(struct perf_collector *c, int timeout_ms, collect_fault_fn fn, void *arg)
+{
+	int r = 0, wait_r = 0;
+
+	do {
+		int slice = timeout_ms < 0 || timeout_ms > SLICE_MS ? SLICE_MS : timeout_ms;
+		uint64_t before = c->samples;
+
+		if (slice)
+			wait_r = perf_rings_wait(c->rings, slice);
+		r = drain(c, fn, arg);
+		if (timeout_ms > 0)
+			timeout_ms -= slice;
+		if (c->samples != before)
+			break;
+	} while (!r && !wait_r && timeout_ms);
+	return r ? r : wait_r;
+}
+
+int perf_collector_stop(struct perf_collector *c, collect_fault_fn fn, void *arg)
+{
+	struct perf_event *event, *next;
+	uint64_t counted = 0;
+	int r = enable(c, PERF_EVENT_IOC_DISABLE);
+
+	if (!r)
+		r = drain(c, fn, arg);
+	if (r)
+		return r;
+	HASH_ITER (hh, c->rings->events, event, next) {
+		uint64_t count;
+
+		if (read(event->fd, &count, sizeof(count)) != sizeof(count))
+			return -EIO;
+		counted += count;
+	}
+	c->counts.lost[FP_LOSS_SKIPPED] = counted > c->samples ? counted - c->samples : 0;
+	c->stopped = true;
+	return 0;
+}
+
+void perf_collector_counts(const struct perf_collector *c, struct collect_counts *ret)
+{
+	*ret = c->counts;
+	if (!c->stopped)
+		ret->lost[FP_LOSS_SKIPPED] = perf_rings_lost(c->rings);
+	ret->lost[FP_LOSS_MAPPING] += mappings_lost(c->mappings);
+}

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+# bash completion of faultprof(8)
+
+_faultprof() {
+	local cur prev word i
+	local kinds='swap-in swap-cache file-read file-map zero cow shmem huge other'
+	local options='--pid --comm --cgroup --duration --output --format --top --kind --mode
+		--no-stacks --no-inherit --slow --tier --sites --ring --probe --verbose --version
+		--help'
+
+	COMPREPLY=()
+	cur=${COMP_WORDS[COMP_CWORD]}
+	prev=${COMP_WORDS[COMP_CWORD - 1]}
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		if [[ ${COMP_WORDS[i]} == -- ]]; then
+			if declare -F _command_offset >/dev/null; then
+				_command_offset $((i + 1))
+			elif ((i + 1 == COMP_CWORD)); then
+				mapfile -t COMPREPLY < <(compgen -c -- "$cur")
+			else
+				mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+			fi
+			return
+		fi
+	done
+	# --option=value comes as three words
+	if [[ $prev == = && COMP_CWORD -ge 2 ]]; then
+		prev=${COMP_WORDS[COMP_CWORD - 2]}
+	elif [[ $cur == = ]]; then
+		prev=${COMP_WORDS[COMP_CWORD - 1]} cur=
+	fi
+	case $prev in
+	-p | --pid)
+		word=
+		[[ $cur != *,* ]] || word=${cur%,*},
+		mapfile -t COMPREPLY < <(compgen -P "$word" \
+			-W "$(ps -eo pid= 2>/dev/null)" -- "${cur##*,}")
+		;;
+	--comm) mapfile -t COMPREPLY < <(compgen -W "$(ps -eo comm= 2>/dev/null)" -- "$cur") ;;
+	--cgroup)
+		compopt -o filenames 2>/dev/null
+		mapfile -t COMPREPLY < <(compgen -d -- "${cur:-/sys/fs/cgroup/}")
+		;;
+	-o | --output)
+		compopt -o filenames 2>/dev/null
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		;;
+	--format) mapfile -t COMPREPLY < <(compgen -W 'text json folded' -- "$cur") ;;
+	--kind)
+		word=
+		[[ $cur != *,* ]] || word=${cur%,*},
+		mapfile -t COMPREPLY < <(compgen -P "$word" -W "$kinds" -- "${cur##*,}")
+		;;
+	--mode) mapfile -t COMPREPLY < <(compgen -W 'user kernel all' -- "$cur") ;;
+	--tier) mapfile -t COMPREPLY < <(compgen -W 'auto fentry tracepoint perf' -- "$cur") ;;
+	-d | --duration | --top | --slow | --sites | --ring) ;;
+	*) mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur") ;;
+	esac
+}
+complete -F _faultprof faultprof

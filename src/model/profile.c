@@ -1,0 +1,469 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * Gathers resolved faults into totals, symbols and stacks. Every string is interned first: the same
+ * few thousand names come back on every stack, and equal strings being one pointer makes the keys
+ * of the symbol and stack tables small, fixed and cheap to hash. A symbol remembers each place
+ * (instruction) that faulted in it until profile_finish() keeps the most frequent one.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+
+#include "base/grow.h"
+#include "model/profile.h"
+
+#define UNKNOWN "[unknown]"
+
+struct interned {
+	UT_hash_handle hh;
+	char text[];
+};
+
+/* Two functions of one name are one symbol, so a place needs the start too. */
+struct place {
+	uint64_t start, offset, faults;
+	const char *file, *inlined;
+	unsigned int line;
+};
+
+/* No padding: it is hashed as bytes. */
+struct symbol_key {
+	const char *comm, *module, *symbol, *via;
+	uint32_t kind, mode;
+};
+
+struct symbol_entry {
+	struct profile_symbol symbol; /* first: what profile.symbols points to */
+	struct symbol_key key;
+	struct place *places;
+	size_t nr_places;
+	UT_hash_handle hh;
+};
+
+struct stack_entry {
+	struct profile_stack stack; /* first: what profile.stacks points to */
+	UT_hash_handle hh;
+	const char *key[]; /* comm, kind_name(kind), then the frames */
+};
+
+struct profile_index {
+	struct interned *strings;
+	struct symbol_entry *symbols;
+	struct stack_entry *stacks;
+};
+
+int profile_init(struct profile *profile)
+{
+	struct profile_index *index = calloc(1, sizeof(*index));
+
+	if (!index)
+		return -ENOMEM;
+	memset(profile, 0, sizeof(*profile));
+	profile->index = index;
+	return 0;
+}
+
+void profile_release(struct profile *profile)
+{
+	struct profile_index *index = profile->index;
+	struct symbol_entry *symbol, *next_symbol;
+	struct stack_entry *stack, *next_stack;
+	struct interned *string, *next_string;
+
+	if (index) {
+		HASH_ITER (hh, index->symbols, symbol, next_symbol) {
+			HASH_DEL(index->symbols, symbol);
+			free(symbol->places);
+			free(symbol);
+		}
+		HASH_ITER (hh, index->stacks, stack, next_stack) {
+			HASH_DEL(index->stacks, stack);
+			free(stack);
+		}
+		HASH_ITER (hh, index->strings, string, next_string) {
+			HASH_DEL(index->strings, string);
+			free(string);
+		}
+	}
+	for (size_t i = 0; i < profile->nr_targets; i++) {
+		free(profile->targets[i].exe);
+		free(profile->targets[i].build_id);
+	}
+	for (size_t i = 0; i < profile->nr_warnings; i++)
+		free(profile->warnings[i]);
+	free(profile->targets);
+	free(profile->warnings);
+	free(profile->symbols);
+	free(profile->stacks);
+	free(index);
+	memset(profile, 0, sizeof(*profile));
+}
+
+/* NULL only when out of memory. */
+static const char *intern(struct profile_index *index, const char *text)
+{
+	size_t length = strlen(text);
+	struct interned *string;
+
+	HASH_FIND(hh, index->strings, text, length, string);
+	if (string)
+		return string->text;
+	string = malloc(sizeof(*string) + length + 1);
+	if (!string)
+		return NULL;
+	memcpy(string->text, text, length + 1);
+	HASH_ADD_KEYPTR(hh, index->strings, string->text, length, string);
+	if (!string->hh.tbl) {
+		free(string);
+		return NULL;
+	}
+	return string->text;
+}
+
+/* @text may be NULL, then @ret becomes NULL. */
+static int intern_optional(struct profile_index *index, const char *text, const char **ret)
+{
+	const char *string = text ? intern(index, text) : NULL;
+
+	if (text && !string)
+		return -ENOMEM;
+	*ret = string;
+	return 0;
+}
+
+static const char *frame_module(const struct frame *frame)
+{
+	return frame && frame->module ? frame->module : UNKNOWN;
+}
+
+/* What a report calls this frame; @frame may be NULL. NULL only when out of memory. */
+static const char *frame_symbol(struct profile_index *index, const struct frame *frame)
+{
+	const char *string;
+	char *text;
+
+	if (frame && frame->function)
+		return intern(index, frame->function);
+	if (!frame || !frame->start)
+		return intern(index, UNKNOWN);
+	if (asprintf(&text, "%s@0x%llx", frame_module(frame), (unsigned long long)frame->start) < 0)
+		return NULL;
+	string = intern(index, text);
+	free(text);
+	return string;
+}
+
+static const struct frame *owner_of(const struct resolved_fault *fault)
+{
+	return fault->owner < fault->nr_frames ? &fault->frames[fault->owner] : NULL;
+}
+
+static struct symbol_entry *symbol_new(struct profile *profile, const struct symbol_key *key)
+{
+	struct symbol_entry *entry;
+
+	if (grow(&profile->symbols, profile->nr_symbols, sizeof(*profile->symbols)))
+		return NULL;
+	entry = calloc(1, sizeof(*entry));
+	if (!entry)
+		return NULL;
+	entry->key = *key;
+	entry->symbol.comm = key->comm;
+	entry->symbol.module = key->module;
+	entry->symbol.symbol = key->symbol;
+	entry->symbol.via = key->via;
+	entry->symbol.kind = key->kind;
+	entry->symbol.mode = key->mode;
+	HASH_ADD(hh, profile->index->symbols, key, sizeof(entry->key), entry);
+	if (!entry->hh.tbl) {
+		free(entry);
+		return NULL;
+	}
+	profile->symbols[profile->nr_symbols++] = &entry->symbol;
+	return entry;
+}
+
+/* NULL only when out of memory. */
+static struct symbol_entry *symbol_of(struct profile *profile, const struct resolved_fault *fault)
+{
+	struct profile_index *index = profile->index;
+	const struct frame *owner = owner_of(fault);
+	struct symbol_key key = { .kind = fault->kind, .mode = fault->mode };
+	struct symbol_entry *entry;
+
+	key.comm = intern(index, fault->comm ? fault->comm : "?");
+	key.module = intern(index, frame_module(owner));
+	key.symbol = frame_symbol(index, owner);
+	if (!key.comm || !key.module || !key.symbol || intern_optional(index, fault->via, &key.via))
+		return NULL;
+	HASH_FIND(hh, index->symbols, &key, sizeof(key), entry);
+	if (!entry)
+		entry = symbol_new(profile, &key);
+	if (entry && owner && owner->function)
+		entry->symbol.has_name = true;
+	return entry;
+}
+
+/* The innermost function at the owner's instruction: the owner itself when nothing is inlined. */
+static const struct frame *innermost_of(const struct resolved_fault *fault)
+{
+	const struct frame *frame = owner_of(fault);
+
+	while (frame && frame > fault->frames && frame[-1].inlined)
+		frame--;
+	return frame;
+}
+
+/* NULL only when out of memory. Valid until the next place is added to @entry. */
+static struct place *place_of(struct profile *profile, struct symbol_entry *entry,
+			      const struct resolved_fault *fault)
+{
+	const struct frame *owner = owner_of(fault), *inner = innermost_of(fault);
+	struct place place = { 0 };
+
+	if (owner) {
+		place.start = owner->start;
+		place.offset = owner->offset;
+	}
+	for (size_t i = 0; i < entry->nr_places; i++) {
+		if (entry->places[i].offset == place.offset &&
+		    entry->places[i].start == place.start)
+			return &entry->places[i];
+	}
+	if (inner) {
+		place.line = inner->line;
+		if (intern_optional(profile->index, inner->file, &place.file))
+			return NULL;
+		if (inner != owner &&
+		    intern_optional(profile->index, inner->function, &place.inlined))
+			return NULL;
+	}
+	if (grow(&entry->places, entry->nr_places, sizeof(place)))
+		return NULL;
+	entry->places[entry->nr_places] = place;
+	return &entry->places[entry->nr_places++];
+}
+
+/* NULL only when out of memory. */
+static struct stack_entry *stack_of(struct profile *profile, const struct resolved_fault *fault,
+				    const char *comm)
+{
+	struct profile_index *index = profile->index;
+	size_t length = (2 + (size_t)fault->nr_frames) * sizeof(char *);
+	struct stack_entry *entry = malloc(sizeof(*entry) + length), *known;
+
+	if (!entry)
+		return NULL;
+	entry->key[0] = comm;
+	entry->key[1] = kind_name(fault->kind);
+	for (unsigned int i = 0; i < fault->nr_frames; i++) {
+		unsigned int at = 2 + fault->nr_frames - 1 - i;
+
+		entry->key[at] = frame_symbol(index, &fault->frames[i]);
+		if (!entry->key[at])
+			goto fail;
+	}
+	HASH_FIND(hh, index->stacks, entry->key, length, known);
+	if (known) {
+		free(entry);
+		return known;
+	}
+	if (grow(&profile->stacks, profile->nr_stacks, sizeof(*profile->stacks)))
+		goto fail;
+	entry->stack = (struct profile_stack){ .comm = comm,
+					       .frames = entry->key + 2,
+					       .nr_frames = fault->nr_frames,
+					       .kind = fault->kind };
+	HASH_ADD_KEYPTR(hh, index->stacks, entry->key, length, entry);
+	if (!entry->hh.tbl)
+		goto fail;
+	profile->stacks[profile->nr_stacks++] = &entry->stack;
+	return entry;
+fail:
+	free(entry);
+	return NULL;
+}
+
+int profile_add(struct profile *profile, const struct resolved_fault *fault)
+{
+	const struct stall *stall = fault->stall;
+	struct stack_entry *stack = NULL;
+	struct symbol_entry *symbol;
+	struct place *place;
+
+	if (!stall->faults)
+		return 0;
+	symbol = symbol_of(profile, fault);
+	if (!symbol)
+		return -ENOMEM;
+	place = place_of(profile, symbol, fault);
+	if (!place)
+		return -ENOMEM;
+	if (fault->stack && fault->nr_frames) {
+		stack = stack_of(profile, fault, symbol->symbol.comm);
+		if (!stack)
+			return -ENOMEM;
+	}
+	/* Nothing fails from here on, so all tables count the same faults. */
+	stall_merge(&profile->kinds[fault->kind], stall);
+	stall_merge(&symbol->symbol.stall, stall);
+	place->faults += stall->faults;
+	if (stack) {
+		symbol->symbol.in_stacks += stall->faults;
+		stack->stack.faults += stall->faults;
+		stack->stack.timed += stall->timed;
+		stack->stack.stall_ns += stall->total_ns;
+	}
+	*(fault->major ? &profile->major : &profile->minor) += stall->faults;
+	*(fault->mode == FP_KERNEL ? &profile->kernel : &profile->user) += stall->faults;
+	profile->access[fault->access] += stall->faults;
+	return 0;
+}
+
+int profile_add_target(struct profile *profile, uint32_t pid, const char *comm, const char *exe,
+		       const char *build_id, unsigned int threads)
+{
+	struct profile_target target = { .pid = pid, .threads = threads };
+
+	if (grow(&profile->targets, profile->nr_targets, sizeof(target)))
+		return -ENOMEM;
+	snprintf(target.comm, sizeof(target.comm), "%s", comm ? comm : "?");
+	target.exe = exe ? strdup(exe) : NULL;
+	target.build_id = build_id ? strdup(build_id) : NULL;
+	if ((exe && !target.exe) || (build_id && !target.build_id)) {
+		free(target.exe);
+		free(target.build_id);
+		return -ENOMEM;
+	}
+	profile->targets[profile->nr_targets++] = target;
+	return 0;
+}
+
+int profile_warn(struct profile *profile, const char *format, ...)
+{
+	va_list args;
+	char *text;
+	int bytes;
+
+	if (grow(&profile->warnings, profile->nr_warnings, sizeof(text)))
+		return -ENOMEM;
+	va_start(args, format);
+	bytes = vasprintf(&text, format, args);
+	va_end(args);
+	if (bytes < 0)
+		return -ENOMEM;
+	profile->warnings[profile->nr_warnings++] = text;
+	return 0;
+}
+
+/* The names decide between equals, so that one set of faults always gives one report. */
+static int symbol_compare(const void *left, const void *right)
+{
+	const struct profile_symbol *a = *(struct profile_symbol *const *)left;
+	const struct profile_symbol *b = *(struct profile_symbol *const *)right;
+	int order;
+
+	if (a->stall.faults != b->stall.faults)
+		return a->stall.faults < b->stall.faults ? 1 : -1;
+	if (a->stall.total_ns != b->stall.total_ns)
+		return a->stall.total_ns < b->stall.total_ns ? 1 : -1;
+	if ((order = strcmp(a->symbol, b->symbol)) || (order = strcmp(a->module, b->module)) ||
+	    (order = strcmp(a->comm, b->comm)) ||
+	    (order = strcmp(a->via ? a->via : "", b->via ? b->via : "")))
+		return order;
+	return a->kind != b->kind ? (int)a->kind - (int)b->kind : (int)a->mode - (int)b->mode;
+}
+
+static int stack_compare(const void *left, const void *right)
+{
+	const struct profile_stack *a = *(struct profile_stack *const *)left;
+	const struct profile_stack *b = *(struct profile_stack *const *)right;
+	int order;
+
+	if (a->faults != b->faults)
+		return a->faults < b->faults ? 1 : -1;
+	if (a->stall_ns != b->stall_ns)
+		return a->stall_ns < b->stall_ns ? 1 : -1;
+	for (unsigned int i = 0; i < a->nr_frames && i < b->nr_frames; i++) {
+		if ((order = strcmp(a->frames[i], b->frames[i])))
+			return order;
+	}
+	if (a->nr_frames != b->nr_frames)
+		return a->nr_frames < b->nr_frames ? -1 : 1;
+	order = strcmp(a->comm, b->comm);
+	return order ? order : (int)a->kind - (int)b->kind;
+}
+
+static void settle_place(struct symbol_entry *entry)
+{
+	const struct place *best = entry->places;
+
+	for (size_t i = 1; i < entry->nr_places; i++) {
+		const struct place *place = &entry->places[i];
+
+		if (place->faults > best->faults ||
+		    (place->faults == best->faults &&
+		     (place->start < best->start ||
+		      (place->start == best->start && place->offset < best->offset))))
+			best = place;
+	}
+	if (!best)
+		return;
+	entry->symbol.file = best->file;
+	entry->symbol.line = best->line;
+	entry->symbol.inlined = best->inlined;
+	entry->symbol.offset = best->offset;
+}
+
+int profile_finish(struct profile *profile)
+{
+	struct symbol_entry *entry, *next;
+
+	HASH_ITER (hh, profile->index->symbols, entry, next)
+		settle_place(entry);
+	if (profile->nr_symbols)
+		qsort(profile->symbols, profile->nr_symbols, sizeof(*profile->symbols),
+		      symbol_compare);
+	if (profile->nr_stacks)
+		qsort(profile->stacks, profile->nr_stacks, sizeof(*profile->stacks), stack_compare);
+	return 0;
+}
+
+uint64_t profile_faults(const struct profile *profile)
+{
+	uint64_t faults = 0;
+
+	for (unsigned int i = 0; i < FP_NR_KINDS; i++)
+		faults += profile->kinds[i].faults;
+	return faults;
+}
+
+uint64_t profile_stall_ns(const struct profile *profile)
+{
+	uint64_t total_ns = 0;
+
+	for (unsigned int i = 0; i < FP_NR_KINDS; i++)
+		total_ns += profile->kinds[i].total_ns;
+	return total_ns;
+}
+
+double profile_seconds(const struct profile *profile)
+{
+	if (profile->end_ns <= profile->begin_ns)
+		return 0;
+	return (double)(profile->end_ns - profile->begin_ns) / 1e9;
+}
+
+uint64_t profile_lost(const struct profile *profile)
+{
+	uint64_t lost = 0;
+
+	for (unsigned int i = 0; i < FP_NR_LOSSES; i++)
+		lost += loss_counts(i) ? profile->lost[i] : 0;
+	return lost;
+}

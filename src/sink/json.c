@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * The contract that other tools rely on, schema faultprof/1: keys are only ever added, and what is
+ * not known is null. Written row by row, each row on a line of its own: a tree of the whole profile
+ * would take more memory than the profile. Everything is in it, whatever the options' top says.
+ */
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "model/sink.h"
+
+/* Escaped to ASCII, so that no byte of a target's names reaches a terminal as it is. */
+#define DUMP_FLAGS (JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(15))
+
+struct array {
+	FILE *out;
+	size_t rows;
+};
+
+/* NULL gives null. What is not UTF-8 would make jansson refuse the string. */
+static json_t *string(const char *text)
+{
+	size_t size, bytes;
+	json_t *json;
+	uint32_t code;
+	char *buf;
+	FILE *out;
+
+	if (!text)
+		return json_null();
+	json = json_string(text);
+	if (json)
+		return json;
+	out = open_memstream(&buf, &size);
+	if (!out)
+		return NULL;
+	while (*text) {
+		bytes = text_utf8(text, &code);
+		fwrite(bytes ? text : "\xef\xbf\xbd", 1, bytes ? bytes : 3, out);
+		text += bytes ? bytes : 1;
+	}
+	if (!fclose(out))
+		json = json_string(buf);
+	free(buf);
+	return json;
+}
+
+static json_t *number(uint64_t n)
+{
+	return json_integer(n > INT64_MAX ? INT64_MAX : (json_int_t)n);
+}
+
+static json_t *number_if(bool known, uint64_t n)
+{
+	return known ? number(n) : json_null();
+}
+
+static json_t *stall_json(const struct stall *stall, bool known)
+{
+	/* No fault at all has a total of zero; faults that were not timed have an unknown one. */
+	bool total = known && (stall->timed || !stall->faults);
+	bool some = known && stall->timed;
+
+	/* clang-format off */
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}",
+			 "total", number_if(total, stall->total_ns),
+			 "p50", number_if(some, stall_quantile(stall, .5)),
+			 "p90", number_if(some, stall_quantile(stall, .9)),
+			 "p99", number_if(some, stall_quantile(stall, .99)),
+			 "max", number_if(some, stall->max_ns),
+			 "timed", number(stall->timed));
+	/* clang-format on */
+}
+
+/* Takes the reference. */
+static int dump(FILE *out, json_t *json)
+{
+	int ret;
+
+	if (!json)
+		return -ENOMEM;
+	/* A write error stays in ferror(out), where the contract wants it. */
+	ret = json_dumpf(json, out, DUMP_FLAGS | JSON_ENCODE_ANY) && !ferror(out) ? -ENOMEM : 0;
+	json_decref(json);
+	return ret;
+}
+
+static int put_key(FILE *out, const char *key, json_t *json)
+{
+	fprintf(out, ",\n \"%s\":", key);
+	return dump(out, json);
+}
+
+static struct array begin_array(FILE *out, const char *key)
+{
+	fprintf(out, ",\n \"%s\":[", key);
+	return (struct array){ .out = out };
+}
+
+static int put_row(struct array *array, json_t *json)
+{
+	fputs(array->rows++ ? ",\n  " : "\n  ", array->out);
+	return dump(array->out, json);
+}
+
+static void end_array(const struct array *array)
+{
+	fputs(array->rows ? "\n ]" : "]", array->out);
+}
+
+static double percent(uint64_t part, uint64_t whole)
+{
+	return whole ? (double)(uint64_t)(1e4 * (double)part / (double)whole + .5) / 100 : 0;
+}
+
+static json_t *target_json(const struct profile_target *target)
+{
+	/* clang-format off */
+	return json_pack("{s:o, s:o, s:o, s:o, s:n, s:o}",
+			 "pid", number(target->pid),
+			 "comm", string(target->comm),
+			 "exe", string(target->exe),
+			 "build_id", string(target->build_id),
+			 "provider",
+			 "threads", number_if(target->threads, target->threads));
+	/* clang-format on */
+}
+
+static json_t *totals_json(const struct profile *profile)
+{
+	uint64_t timed = 0, faults = profile_faults(profile);
+
+	for (unsigned int i = 0; i < FP_NR_KINDS; i++)
+		timed += profile->kinds[i].timed;
+	/* clang-format off */
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:o, s:o, s:o}}",
+			 "faults", number(faults),
+			 "major", number(profile->major),
+			 "minor", number(profile->minor),
+			 "user", number(profile->user),
+			 "kernel", number(profile->kernel),
+			 "failed", number(profile->failed),
+			 "lost", number(profile_lost(profile)),
+			 "stall_ns", number_if(profile->stall_known && (timed || !faults),
+					       profile_stall_ns(profile)),
+			 "timed", number(timed),
+			 "access",
+			 "read", number(profile->access[FP_READ]),
+			 "write", number(profile->access[FP_WRITE]),
+			 "exec", number(profile->access[FP_EXEC]));
+	/* clang-format on */
+}
+
+static json_t *losses_json(const struct profile *profile)
+{
+	json_t *json = json_object();
+
+	for (unsigned int i = 0; json && i < FP_NR_LOSSES; i++) {
+		if (json_object_set_new(json, loss_name(i), number(profile->lost[i]))) {
+			json_decref(json);
+			return NULL;
+		}
+	}
+	return json;
+}
+
+static json_t *kind_json(const struct profile *profile, enum fp_kind kind)
+{
+	const struct stall *stall = &profile->kinds[kind];
+	double seconds = profile_seconds(profile);
+
+	/* clang-format off */
+	return json_pack("{s:s, s:o, s:o, s:o}",
+			 "kind", kind_name(kind),
+			 "faults", number(stall->faults),
+			 "rate", seconds > 0 ? json_real((double)stall->faults / seconds) :
+					       json_null(),
+			 "stall_ns", stall_json(stall, profile->stall_known));
+	/* clang-format on */
+}
+
+static json_t *symbol_json(const struct profile *profile, const struct profile_symbol *symbol)
+{
+	bool place = symbol->has_name || strcmp(symbol->symbol, "[unknown]") != 0;
+
+	/* clang-format off */
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:s, s:o, s:f, s:o}",
+			 "symbol", string(symbol->symbol),
+			 "comm", string(symbol->comm),
+			 "module", string(symbol->module),
+			 "file", string(symbol->file),
+			 "line", number_if(symbol->line, symbol->line),
+			 "offset", number_if(place, symbol->offset),
+			 "inlined", string(symbol->inlined),
+			 "mode", mode_name(symbol->mode),
+			 "via", string(symbol->via),
+			 "kind", kind_name(symbol->kind),
+			 "faults", number(symbol->stall.faults),
+			 "percent", percent(symbol->stall.faults, profile_faults(profile)),
+			 "stall_ns", stall_json(&symbol->stall, profile->stall_known));
+	/* clang-format on */
+}
+
+static json_t *stack_json(const struct profile *profile, const struct profile_stack *stack)
+{
+	json_t *frames = json_array();
+
+	for (unsigned int i = 0; frames && i < stack->nr_frames; i++) {
+		if (json_array_append_new(frames, string(stack->frames[i]))) {
+			json_decref(frames);
+			return NULL;
+		}
+	}
+	/* clang-format off */
+	return json_pack("{s:o, s:o, s:s, s:o, s:o}",
+			 "comm", string(stack->comm),
+			 "frames", frames,
+			 "kind", kind_name(stack->kind),
+			 "faults", number(stack->faults),
+			 "stall_ns", number_if(profile->stall_known && stack->timed,
+					       stack->stall_ns));
+	/* clang-format on */
+}
+
+static int put_head(const struct profile *profile, FILE *out)
+{
+	double seconds = profile_seconds(profile);
+	struct array targets;
+	int ret;
+
+	fputs("{\"schema\":\"faultprof/1\"", out);
+	ret = put_key(out, "duration_s", json_real(seconds));
+	ret = ret ? ret : put_key(out, "tier", string(profile->tier));
+	ret = ret ? ret : put_key(out, "stall_known", json_boolean(profile->stall_known));
+	ret = ret ? ret : put_key(out, "kinds_inferred", json_boolean(profile->kinds_inferred));
+	targets = begin_array(out, "targets");
+	for (size_t i = 0; !ret && i < profile->nr_targets; i++)
+		ret = put_row(&targets, target_json(&profile->targets[i]));
+	end_array(&targets);
+	ret = ret ? ret : put_key(out, "totals", totals_json(profile));
+	return ret ? ret : put_key(out, "losses", losses_json(profile));
+}
+
+static int put_tables(const struct profile *profile, bool stacks, FILE *out)
+{
+	struct array array = begin_array(out, "kinds");
+	int ret = 0;
+
+	for (unsigned int i = 0; !ret && i < FP_NR_KINDS; i++)
+		ret = put_row(&array, kind_json(profile, i));
+	end_array(&array);
+	array = begin_array(out, "symbols");
+	for (size_t i = 0; !ret && i < profile->nr_symbols; i++)
+		ret = put_row(&array, symbol_json(profile, profile->symbols[i]));
+	end_array(&array);
+	array = begin_array(out, "stacks");
+	for (size_t i = 0; !ret && stacks && i < profile->nr_stacks; i++)
+		ret = put_row(&array, stack_json(profile, profile->stacks[i]));
+	end_array(&array);
+	return ret;
+}
+
+static int write_json(const struct profile *profile, const struct sink_options *options, FILE *out)
+{
+	/* Nothing observes these yet; their readers may count on the keys. */
+	static const char *const later[] = { "objects", "connections", "evictors", "page_cache",
+					     "advice" };
+	struct array array;
+	int ret = put_head(profile, out);
+
+	ret = ret ? ret : put_tables(profile, options->stacks, out);
+	for (size_t i = 0; i < sizeof(later) / sizeof(*later); i++) {
+		array = begin_array(out, later[i]);
+		end_array(&array);
+	}
+	array = begin_array(out, "warnings");
+	for (size_t i = 0; !ret && i < profile->nr_warnings; i++)
+		ret = put_row(&array, string(profile->warnings[i]));
+	end_array(&array);
+	fputs("\n}\n", out);
+	return ret;
+}
+
+const struct sink sink_json = {
+	.name = "json",
+	.help = "everything, for other programs (schema faultprof/1)",
+	.write = write_json,
+};

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * Inline chains and lines. Compilers differ in whether they write .debug_aranges, so the ranges of
+ * all compilation units are collected once, from the units themselves, and the functions of a unit
+ * when its first address is asked for. libdw's own scope search is not used: it recurses as deep
+ * as the data nests, and after an inlined function it goes on with the scopes of its definition
+ * where we want its caller. The walks here are bounded in depth and in the number of entries.
+ */
+#include "symbolize/module.h"
+
+#include <dwarf.h>
+#include <elfutils/libdw.h>
+#include <elfutils/libdwelf.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "symbolize/spans.h"
+
+#define MAX_DEPTH 64
+#define MAX_WALK (8u << 20)
+#define MAX_DEBUG_BYTES (4ull << 30)
+
+struct unit {
+	Dwarf_Off offset;
+	struct spans functions; /* value: offset of the DIE */
+	bool read;
+};
+
+struct dwarf_info {
+	Dwarf *dwarf, *alt;
+	struct elf_file alt_file;
+	struct unit *units;
+	size_t nr_units;
+	struct spans ranges; /* value: index of the unit */
+};
+
+static void add_ranges(struct spans *spans, Dwarf_Die *die, uint64_t value)
+{
+	Dwarf_Addr base, start, end;
+	ptrdiff_t at = 0;
+
+	while ((at = dwarf_ranges(die, at, &base, &start, &end)) > 0)
+		/* What the linker dropped is left at address zero. */
+		if (start && start < end && spans_add(spans, start, end, value, 0) < 0)
+			return;
+}
+
+static int add_unit(struct dwarf_info *info, Dwarf_Die *die)
+{
+	if (!(info->nr_units & (info->nr_units - 1))) {
+		size_t capacity = info->nr_units ? 2 * info->nr_units : 1;
+		struct unit *units = reallocarray(info->units, capacity, sizeof(*units));
+
+		if (!units)
+			return -ENOMEM;
+		info->units = units;
+	}
+	info->units[info->nr_units] = (struct unit){ .offset = dwarf_dieoffset(die) };
+	add_ranges(&info->ranges, die, info->nr_units++);
+	return 0;
+}
+
+static void read_units(struct dwarf_info *info)
+{
+	Dwarf_CU *unit = NULL;
+	Dwarf_Die die;
+	uint8_t type;
+
+	while (!dwarf_get_units(info->dwarf, unit, &unit, NULL, &type, &die, NULL))
+		if ((type == DW_UT_compile || type == DW_UT_skeleton) &&
+		    dwarf_tag(&die) != DW_TAG_invalid && add_unit(info, &die) < 0)
+			break;
+	spans_sort(&info->ranges);
+}
+
+/* What unpacks to more than this is not debug information of a program. */
+static bool bounded(const struct elf_file *file)
+{
+	Elf_Scn *scn = NULL;
+	uint64_t sum = 0;
+
+	while ((scn = elf_nextscn(file->elf, scn))) {
+		GElf_Shdr shdr;
+		GElf_Chdr chdr;
+
+		if (gelf_getshdr(scn, &shdr) && (shdr.sh_flags & SHF_COMPRESSED) &&
+		    gelf_getchdr(scn, &chdr))
+			sum += chdr.ch_size;
+	}
+	return sum <= MAX_DEBUG_BYTES;
+}
+
+int dwarf_info_new(const struct elf_file *file, struct dwarf_info **ret)
+{
+	struct dwarf_info *info;
+	bool has_alt;
+
+	if (!elf_file_section(file, ".debug_info", NULL) || !bounded(file))
+		return -ENOENT;
+	info = calloc(1, sizeof(*info));
+	if (!info)
+		return -ENOMEM;
+	info->alt_file = (struct elf_file)ELF_FILE_CLOSED;
+	info->dwarf = dwarf_begin_elf(file->elf, DWARF_C_READ, NULL);
+	/* Left alone, libdw would open whatever the link names, a FIFO even. */
+	has_alt = elf_file_section(file, ".gnu_debugaltlink", NULL);
+	if (info->dwarf && has_alt && !debug_file_open_alt(file, &info->alt_file)) {
+		info->alt = dwarf_begin_elf(info->alt_file.elf, DWARF_C_READ, NULL);
+		if (info->alt)
+			dwarf_setalt(info->dwarf, info->alt);
+	}
+	if (!info->dwarf || (has_alt && !info->alt)) {
+		dwarf_info_free(info);
+		return -EBADMSG;
+	}
+	read_units(info);
+	*ret = info;
+	return 0;
+}
+
+void dwarf_info_free(struct dwarf_info *info)
+{
+	if (!info)
+		return;
+	for (size_t i = 0; i < info->nr_units; i++)
+		spans_release(&info->units[i].functions);
+	free(info->units);
+	spans_release(&info->ranges);
+	if (info->dwarf)
+		dwarf_end(info->dwarf);
+	if (info->alt)
+		dwarf_end(info->alt);
+	elf_file_close(&info->alt_file);
+	free(info);
+}
+
+static bool may_hold_functions(int tag)
+{
+	switch (tag) {
+	case DW_TAG_subprogram:
+	case DW_TAG_lexical_block:
+	case DW_TAG_namespace:
+	case DW_TAG_module:
+	case DW_TAG_class_type:
+	case DW_TAG_structure_type:
+	case DW_TAG_union_type:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void collect(struct unit *unit, Dwarf_Die *parent, unsigned int depth, unsigned int *budget)
+{
+	Dwarf_Die die;
+
+	if (depth == MAX_DEPTH || dwarf_child(parent, &die))
+		return;
+	do {
+		int tag = dwarf_tag(&die);
+
+		if (!*budget || tag == DW_TAG_invalid)
+			return;
+		--*budget;
+		if (tag == DW_TAG_subprogram)
+			add_ranges(&unit->functions, &die, dwarf_dieoffset(&die));
+		if (may_hold_functions(tag))
+			collect(unit, &die, depth + 1, budget);
+	} while (!dwarf_siblingof(&die, &die));
+}
+
+/* The child of @parent that is inlined there at @address, through any blocks between. */
+static bool find_inlined(Dwarf_Die *parent, uint64_t address, Dwarf_Die *ret, unsigned int depth,
+			 unsigned int *budget)
+{
+	Dwarf_Die die;
+
+	if (depth == MAX_DEPTH || dwarf_child(parent, &die))
+		return false;
+	do {
+		int tag = dwarf_tag(&die);
+
+		if (!*budget || tag == DW_TAG_invalid)
+			return false;
+		--*budget;
+		if (tag == DW_TAG_inlined_subroutine && dwarf_haspc(&die, address) > 0) {
+			*ret = die;
+			return true;
+		}
+		/* A block without code of its own may still hold some. */
+		if (tag == DW_TAG_lexical_block &&
+		    (dwarf_haspc(&die, address) > 0 ||
+		     !(dwarf_hasattr(&die, DW_AT_low_pc) || dwarf_hasattr(&die, DW_AT_ranges))) &&
+		    find_inlined(&die, address, ret, depth + 1, budget))
+			return true;
+	} while (!dwarf_siblingof(&die, &die));
+	return false;
+}
+
+static const char *string(Dwarf_Die *die, unsigned int attribute)
+{
+	Dwarf_Attribute value;
+
+	return dwarf_formstring(dwarf_attr_integrate(die, attribute, &value));
+}
+
+static void name_frame(Dwarf_Die *die, struct source_frame *frame)
+{
+	frame->linkage_name = string(die, DW_AT_linkage_name);
+	if (!frame->linkage_name)
+		frame->linkage_name = string(die, DW_AT_MIPS_linkage_name);
+	frame->name = string(die, DW_AT_name);
+}
+
+/* Where @die, an inlined function, was called. */
+static void call_site(Dwarf_Die *unit, Dwarf_Die *die, struct source_frame *caller)
+{
+	Dwarf_Attribute value;
+	Dwarf_Word file, line;
+	Dwarf_Files *files;
+	size_t n;
+
+	caller->file = NULL;
+	caller->line = 0;
+	if (!dwarf_formudata(dwarf_attr(die, DW_AT_call_file, &value), &file) &&
+	    !dwarf_getsrcfiles(unit, &files, &n) && file < n)
+		caller->file = dwarf_filesrc(files, file, NULL, NULL);
+	if (caller->file && !dwarf_formudata(dwarf_attr(die, DW_AT_call_line, &value), &line) &&
+	    line <= INT32_MAX)
+		caller->line = (unsigned int)line;
+}
+
+static void source_line(Dwarf_Die *unit, uint64_t address, struct source_frame *frame)
+{
+	Dwarf_Line *line = dwarf_getsrc_die(unit, address);
+	int number;
+
+	frame->file = NULL;
+	frame->line = 0;
+	if (!line)
+		return;
+	frame->file = dwarf_linesrc(line, NULL, NULL);
+	if (frame->file && !dwarf_lineno(line, &number) && number > 0)
+		frame->line = (unsigned int)number;
+}
+
+static const struct span *find_function(struct dwarf_info *info, uint64_t address, Dwarf_Die *die)
+{
+	const struct span *span = spans_find(&info->ranges, address);
+	unsigned int budget = MAX_WALK;
+	struct unit *unit;
+
+	if (!span)
+		return NULL;
+	unit = &info->units[span->value];
+	if (!dwarf_offdie(info->dwarf, unit->offset, die))
+		return NULL;
+	if (!unit->read) {
+		unit->read = true;
+		collect(unit, die, 0, &budget);
+		spans_sort(&unit->functions);
+	}
+	return spans_find(&unit->functions, address);
+}
+
+unsigned int dwarf_info_frames(struct dwarf_info *info, uint64_t address,
+			       struct source_frame *frames, unsigned int max, uint64_t *start)
+{
+	Dwarf_Die chain[MAX_DEPTH], unit;
+	unsigned int depth = 1, n = 0, budget = MAX_WALK;
+	const struct span *span;
+
+	if (!info)
+		return 0;
+	span = find_function(info, address, &unit);
+	if (!span || !dwarf_offdie(info->dwarf, span->value, &chain[0]))
+		return 0;
+	while (depth < MAX_DEPTH && depth < max &&
+	       find_inlined(&chain[depth - 1], address, &chain[depth], 0, &budget))
+		depth++;
+
+	source_line(&unit, address, &frames[0]);
+	while (depth--) {
+		name_frame(&chain[depth], &frames[n]);
+		n++;
+		if (depth)
+			call_site(&unit, &chain[depth], &frames[n]);
+	}
+	*start = span->start;
+	return n;
+}

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * The front: which binary, which of the sources of names, and what was answered before. Every
+ * answer is kept, by binary and file offset: a profile asks about the same few thousand
+ * instructions over and over, for every process that runs the binary. All strings are interned
+ * here, so frames stay valid whatever becomes of the files they came from.
+ */
+#define HASH_NONFATAL_OOM 1
+#include "symbolize/symbolize.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "symbolize/module.h"
+
+#define MAX_CHAIN 64
+
+struct string {
+	UT_hash_handle hh;
+	char text[];
+};
+
+struct place {
+	uint64_t offset;
+	UT_hash_handle hh;
+	unsigned int nr_frames;
+	struct frame frames[];
+};
+
+struct symbolizer {
+	struct module *modules;
+	struct string *strings;
+};
+
+int symbolizer_new(struct symbolizer **ret)
+{
+	struct symbolizer *symbolizer = calloc(1, sizeof(*symbolizer));
+
+	if (!symbolizer)
+		return -ENOMEM;
+	*ret = symbolizer;
+	return 0;
+}
+
+static void module_free(struct module *module)
+{
+	struct place *place, *next;
+
+	HASH_ITER(hh, module->places, place, next) {
+		HASH_DEL(module->places, place);
+		free(place);
+	}
+	module_release(module);
+	free(module);
+}
+
+void symbolizer_free(struct symbolizer *symbolizer)
+{
+	struct module *module, *next_module;
+	struct string *string, *next_string;
+
+	if (!symbolizer)
+		return;
+	HASH_ITER(hh, symbolizer->modules, module, next_module) {
+		HASH_DEL(symbolizer->modules, module);
+		module_free(module);
+	}
+	HASH_ITER(hh, symbolizer->strings, string, next_string) {
+		HASH_DEL(symbolizer->strings, string);
+		free(string);
+	}
+	free(symbolizer);
+}
+
+/* NULL for NULL and when out of memory. */
+static const char *intern(struct symbolizer *symbolizer, const char *text)
+{
+	struct string *string;
+	size_t length;
+
+	if (!text)
+		return NULL;
+	length = strlen(text);
+	HASH_FIND(hh, symbolizer->strings, text, length, string);
+	if (string)
+		return string->text;
+	string = malloc(sizeof(*string) + length + 1);
+	if (!string)
+		return NULL;
+	memcpy(string->text, text, length + 1);
+	HASH_ADD(hh, symbolizer->strings, text, length, string);
+	if (!string->hh.tbl) {
+		free(string);
+		return NULL;
+	}
+	return string->text;
+}
+
+static struct module *module_new(struct symbolizer *symbolizer, const struct module_key *key,
+				 const struct binary *binary)
+{
+	struct module *module = calloc(1, sizeof(*module));
+
+	if (!module)
+		return NULL;
+	module->key = *key;
+	module->elf = module->debug = module->mini = (struct elf_file)ELF_FILE_CLOSED;
+	module->name = intern(symbolizer, binary->name);
+	module->path = binary->path ? strdup(binary->path) : NULL;
+	if (!module->name)
+		module->name = "[unknown]";
+	HASH_ADD(hh, symbolizer->modules, key, sizeof(*key), module);
+	if (!module->hh.tbl) {
+		module_free(module);
+		return NULL;
+	}
+	return module;
+}
+
+struct module *symbolizer_module(struct symbolizer *symbolizer, const struct binary *binary)
+{
+	struct module_key key = { .device = binary->device, .inode = binary->inode };
+	struct module *module;
+
+	if (!key.device && !key.inode)
+		key.unique = (uintptr_t)binary;
+	HASH_FIND(hh, symbolizer->modules, &key, sizeof(key), module);
+	if (!module)
+		module = module_new(symbolizer, &key, binary);
+	if (module)
+		module_open(module, binary);
+	return module;
+}
+
+/* Interns @raw as people want to read it, with @tail behind. */
+static const char *readable(struct symbolizer *symbolizer, const char *raw, const char *tail)
+{
+	char *plain, *full = NULL, *bare = NULL;
+	const char *result, *version;
+
+	if (!raw)
+		return NULL;
+	version = strchr(raw, '@');
+	if (version && version > raw)
+		raw = bare = strndup(raw, (size_t)(version - raw));
+	if (!raw)
+		return NULL;
+	plain = demangle(raw);
+	if (*tail && asprintf(&full, "%s%s", plain ? plain : raw, tail) < 0)
+		full = NULL;
+	result = intern(symbolizer, full ? full : plain ? plain : raw);
+	free(full);
+	free(plain);
+	free(bare);
+	return result;
+}
+
+/* DWARF calls a split-off part by the name of the whole; the symbol table knows it is a part, and
+ * it knows the mangled name of a C++ function of which DWARF gives only the last word. */
+static const char *physical_name(const struct source_frame *source, const struct symbol *symbol)
+{
+	const char *name = source->linkage_name ? source->linkage_name : source->name;
+	size_t length;
+
+	if (!name || !symbol->name)
+		return name ? name : symbol->name;
+	length = strlen(name);
+	if (!strncmp(symbol->name, name, length) && symbol->name[length] == '.')
+		return symbol->name;
+	if (!source->linkage_name &&
+	    (!strncmp(symbol->name, "_Z", 2) || !strncmp(symbol->name, "_R", 2)))
+		return symbol->name;
+	return name;
+}
+
+static unsigned int name_address(struct symbolizer *symbolizer, struct module *module,
+				 uint64_t address, struct frame *frames)
+{
+	struct source_frame source[MAX_CHAIN];
+	struct symbol symbol = { NULL, 0 };
+	const struct cfi_entry *entry;
+	const struct cfi *cfi;
+	unsigned int n = 0;
+	uint64_t start = 0;
+	bool plt;
+
+	plt = plt_find(&module->elf, address, &symbol);
+	if (!plt)
+		n = dwarf_info_frames(module->dwarf, address, source, MAX_CHAIN, &start);
+	if (!plt && !names_find(module, address, &symbol))
+		symbol.name = NULL;
+	entry = module_entry(module, address, &cfi);
+	if (plt || symbol.name)
+		start = symbol.start;
+	else if (entry)
+		start = entry->start;
+	if (!n)
+		source[n++] = (struct source_frame){ .name = symbol.name };
+
+	for (unsigned int i = 0; i < n; i++) {
+		const char *raw = source[i].linkage_name ? source[i].linkage_name : source[i].name;
+
+		if (i == n - 1)
+			raw = physical_name(&source[i], &symbol);
+		frames[i] = (struct frame){
+			.function = readable(symbolizer, raw, plt ? "@plt" : ""),
+			.module = module->name,
+			.file = intern(symbolizer, source[i].file),
+			.line = source[i].line,
+			.start = start,
+			.offset = address - start,
+			.inlined = i < n - 1,
+		};
+	}
+	return n;
+}
+
+static struct place *place_new(struct symbolizer *symbolizer, struct module *module,
+			       uint64_t offset)
+{
+	struct frame frames[MAX_CHAIN];
+	struct place *place;
+	uint64_t address;
+	unsigned int n = 1;
+
+	module_read_names(module);
+	if (elf_file_address(&module->elf, offset, &address))
+		frames[0] = (struct frame){ .module = module->name, .offset = offset };
+	else
+		n = name_address(symbolizer, module, address, frames);
+	place = malloc(sizeof(*place) + n * sizeof(*frames));
+	if (!place)
+		return NULL;
+	place->offset = offset;
+	place->nr_frames = n;
+	memcpy(place->frames, frames, n * sizeof(*frames));
+	HASH_ADD(hh, module->places, offset, sizeof(offset), place);
+	if (!place->hh.tbl) {
+		free(place);
+		return NULL;
+	}
+	return place;
+}
+
+unsigned int symbolizer_frames(struct symbolizer *symbolizer, const struct binary *binary,
+			       uint64_t offset, struct frame *frames, unsigned int max)
+{
+	struct module *module = binary ? symbolizer_module(symbolizer, binary) : NULL;
+	struct place *place = NULL;
+	unsigned int n;
+
+	if (module) {
+		HASH_FIND(hh, module->places, &offset, sizeof(offset), place);
+		if (!place)
+			place = place_new(symbolizer, module, offset);
+	}
+	if (!place) {
+		frames[0] = (struct frame){
+			.module = module ? module->name : "[unknown]", .offset = offset
+		};
+		return 1;
+	}
+	n = place->nr_frames < max ? place->nr_frames : max;
+	memcpy(frames, place->frames, n * sizeof(*frames));
+	/* The physical function stays, whatever is cut. */
+	frames[n - 1] = place->frames[place->nr_frames - 1];
+	return n;
+}
+
+const char *symbolizer_build_id(struct symbolizer *symbolizer, const struct binary *binary)
+{
+	struct module *module = binary ? symbolizer_module(symbolizer, binary) : NULL;
+	const uint8_t *id;
+	size_t n;
+
+	if (!module)
+		return NULL;
+	n = module->build_id ? 0 : elf_file_build_id(&module->elf, &id);
+	if (n)
+		module->build_id = malloc(2 * n + 1);
+	for (size_t i = 0; n && module->build_id && i < n; i++)
+		sprintf(module->build_id + 2 * i, "%02x", id[i]);
+	return module->build_id;
+}

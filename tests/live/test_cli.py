@@ -1,0 +1,271 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""What a user types and sees: errors, exit codes, output files, terminals."""
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import time
+
+from lab import (FAULTPROF, FAULTS, Faultprof, Scratch, Skip, Target, as_user, cases, check, end,
+                 equal, main, need_root, need_tool, start, test, tool)
+
+
+def refused(result, rc, *words):
+    """One clear line on stderr, nothing on stdout, the right exit code."""
+    equal(result.rc, rc, "exit code (%s)" % result.err.strip())
+    equal(result.out, "", "stdout")
+    equal(len(result.err.splitlines()), 1, "number of lines of %r" % result.err)
+    line = result.err.strip()
+    check(line.startswith("faultprof: "), "no 'faultprof: ' before %r" % line)
+    check("\x1b" not in line and len(line) < 300, "not a line for people: %r" % line)
+    for word in words:
+        check(word.lower() in line.lower(), "%r does not mention %r" % (line, word))
+
+
+def free_pid():
+    with open("/proc/sys/kernel/pid_max") as file:
+        pid = int(file.read()) - 3
+    while os.path.exists("/proc/%d" % pid):
+        pid -= 1
+    return pid
+
+
+def kernel_thread():
+    for pid in (p for p in os.listdir("/proc") if p.isdigit()):
+        with open("/proc/%s/stat" % pid) as file:
+            fields = file.read().rpartition(")")[2].split()
+        if int(fields[6]) & 0x00200000:  # PF_KTHREAD
+            return int(pid)
+    raise Skip("no kernel thread in sight (a PID namespace)")
+
+
+@cases("usage", [
+    ("no target", [], []),
+    ("unknown option", ["-p", "1", "--bogus"], ["bogus"]),
+    ("unknown format", ["-p", "1", "--format", "xml"], ["xml", "json"]),
+    ("unknown kind", ["-p", "1", "--kind", "swapin"], ["swapin", "swap-in"]),
+    ("unknown mode", ["-p", "1", "--mode", "hyper"], ["hyper", "kernel"]),
+    ("unknown tier", ["-p", "1", "--tier", "magic"], ["magic", "tracepoint"]),
+    ("PID not a number", ["-p", "abc"], ["abc"]),
+    ("PID zero", ["-p", "0"], ["0"]),
+    ("PID list with a hole", ["-p", "1,,2"], []),
+    ("duration not a number", ["-p", "1", "-d", "soon"], ["soon"]),
+    ("duration negative", ["-p", "1", "-d", "-1"], ["-1"]),
+    ("top not a number", ["-p", "1", "--top", "many"], ["many"]),
+    ("option without value", ["-p"], ["-p"]),
+    ("missing command", ["--"], ["command"]),
+])
+def usage(_, args, words):
+    refused(tool(*args, seconds=10), 64, *words)
+
+
+@cases("failed", [
+    ("no such PID", lambda: ["-p", free_pid()], lambda: [str(free_pid())]),
+    ("kernel thread", lambda: ["-p", kernel_thread()], lambda: ["kernel thread"]),
+    ("no such comm", lambda: ["--comm", "no-such-comm"], lambda: ["no-such-comm"]),
+    ("no such cgroup", lambda: ["--cgroup", "/no/such/cgroup"], lambda: ["/no/such/cgroup"]),
+    ("no such command", lambda: ["--", "/no/such/command"], lambda: ["/no/such/command"]),
+])
+def failed(_, args, words):
+    refused(tool("-d", "5", *args(), seconds=20), 1, *words())
+
+
+@test
+def test_foreign_pid():
+    """A PID of another user, without privilege: it says what is missing."""
+    with Target("loop", 100) as target:
+        result = tool("-p", target.pid, "-d", "1", prefix=as_user())
+        refused(result, 1, str(target.pid))
+        check(re.search("CAP_|root|sudo", result.err), "no remedy in %r" % result.err)
+
+
+@test
+def test_unwritable_output():
+    """Told at once, not after the run."""
+    with Target("loop", 100) as target:
+        begin = time.monotonic()
+        refused(tool("-p", target.pid, "-d", "30", "-o", "/no/such/directory/report", seconds=20),
+                1, "/no/such/directory")
+        check(time.monotonic() - begin < 10, "told only after the run")
+
+
+@test
+def test_full_disk():
+    with Target("loop", 100) as target, open("/dev/full", "w") as full:
+        result = tool("-p", target.pid, "-d", "1", stdout=full)
+        refused(result, 1)
+
+
+@test
+def test_output_whole():
+    """-o: the old file, or the whole new one; never a part, and nothing else beside it."""
+    with Scratch() as place, Target("loop", 500) as target:
+        path = os.path.join(place, "report.json")
+        with open(path, "w") as file:
+            file.write("old")
+        target.tell()
+        prof = Faultprof("-p", target.pid, "-o", path)
+        seen = set()
+        time.sleep(0.3)
+        prof.process.send_signal(signal.SIGINT)
+        while prof.process.poll() is None:
+            with open(path) as file:
+                seen.add(file.read())
+        result = prof.finish()
+        with open(path) as file:
+            final = file.read()
+        equal(result.rc, 0, "exit code")
+        equal(result.out, "", "stdout")
+        json.loads(final)
+        check(seen <= {"old", final}, "a part of the report was to be seen")
+        check("old" in seen, "the old file was gone during the run")
+        equal(os.listdir(place), ["report.json"], "files")
+
+
+@test
+def test_output_kept():
+    """A run that fails or dies leaves the old file as it was."""
+    with Scratch() as place, Target("loop", 500) as target:
+        path = os.path.join(place, "report.json")
+        with open(path, "w") as file:
+            file.write("old")
+        refused(tool("-p", free_pid(), "-o", path, "-d", "1"), 1)
+        with Faultprof("-p", target.pid, "-o", path) as prof:
+            os.kill(prof.pid, signal.SIGKILL)
+            prof.process.wait(10)
+        with open(path) as file:
+            equal(file.read(), "old", "the file")
+
+
+@test
+def test_text():
+    """Lines of at most 100 columns, no escape codes, nothing on stderr when it is no terminal."""
+    with Target("fork", 500) as target, Faultprof("-p", target.pid, form="text") as prof:
+        target.go()
+        result = prof.stop()
+    equal(result.rc, 0, "exit code")
+    equal(result.lines, [], "stderr")
+    check("child_faults" in result.out and "zero" in result.out, "the report lacks its content")
+    check(re.search(r"child_faults.*faults\.c:\d+", result.out), "no file:line at the symbol")
+    for line in result.out.splitlines():
+        check(len(line) <= 100, "%d columns: %r" % (len(line), line))
+        check("\x1b" not in line and "\t" not in line, "escape code or tab in %r" % line)
+        equal(line, line.rstrip(), "line")
+
+
+@test
+def test_folded():
+    with Target("zero", 500) as target, Faultprof("-p", target.pid, form="folded") as prof:
+        target.go()
+        result = prof.stop()
+    equal(result.rc, 0, "exit code")
+    total = 0
+    for line in result.out.splitlines():
+        match = re.match(r"(\S.*) (\d+)$", line)
+        check(match, "not folded: %r" % line)
+        total += int(match.group(2)) if "zero_faults" in match.group(1) else 0
+    equal(total, 500, "faults of zero_faults")
+
+
+@test
+def test_top():
+    with Target("fork", 500) as target, Faultprof("-p", target.pid, "--top", "1") as prof:
+        target.go()
+        report = prof.stop().json()
+    equal(len(report["symbols"]), 1, "symbols with --top 1")
+    equal(report["symbols"][0]["symbol"], "child_faults", "the first")
+    check(report.totals["faults"] > 500, "--top changes the totals")
+
+
+def on_terminal(*args, stream, env=None, seconds=20):
+    """What the tool writes to a terminal that is its stdout or stderr: [(time, bytes)]."""
+    need_tool()
+    master, slave = pty.openpty()
+    other = "stderr" if stream == "stdout" else "stdout"
+    process = start([FAULTPROF] + list(args), stdin=subprocess.DEVNULL,
+                    env=dict(os.environ, TERM="xterm", **(env or {})),
+                    **{stream: slave, other: subprocess.DEVNULL})
+    os.close(slave)
+    begin, got = time.monotonic(), []
+    while time.monotonic() - begin < seconds:
+        if select.select([master], [], [], 0.1)[0]:
+            try:
+                data = os.read(master, 65536)
+            except OSError:
+                break
+            if not data:
+                break
+            got.append((time.monotonic() - begin, data))
+    os.close(master)
+    equal(end(process), 0, "exit code")
+    return got
+
+
+@test
+def test_progress():
+    """A terminal's stderr shows progress while it collects; it is cleared or ended by a newline."""
+    with Target("loop", 1000) as target:
+        target.tell()
+        got = on_terminal("-p", str(target.pid), "-d", "3", stream="stderr")
+        text = b"".join(data for when, data in got if when < 3.0)
+        check(re.search(rb"\d", text), "no progress: %r" % text)
+        quiet = tool("-p", target.pid, "-d", "1")
+        equal(quiet.err, "", "stderr without a terminal")
+
+
+@test
+def test_no_color():
+    with Target("loop", 1000) as target:
+        target.tell()
+        args = ("-p", str(target.pid), "-d", "1", "--format", "text")
+        plain = b"".join(d for _, d in on_terminal(*args, stream="stdout", env={"NO_COLOR": "1"}))
+        check(b"loop_faults" in plain, "no report on the terminal: %r" % plain[:80])
+        check(b"\x1b" not in plain, "escape codes in spite of NO_COLOR")
+
+
+@test
+def test_version_and_help():
+    version = tool("--version")
+    equal((version.rc, version.err), (0, ""), "--version")
+    check(re.match(r"faultprof \d+\.\d+", version.out), "--version says %r" % version.out)
+    text = tool("--help")
+    equal((text.rc, text.err), (0, ""), "--help")
+    for option in ("-p", "-d", "-o", "--comm", "--cgroup", "--format", "--top", "--kind", "--mode",
+                   "--no-stacks", "--slow", "--probe", "--version", "--tier"):
+        check(option in text.out, "--help does not mention " + option)
+    check(max(map(len, text.out.splitlines())) <= 100, "--help is wider than 100 columns")
+
+
+@test
+def test_probe():
+    result = tool("--probe")
+    equal(result.rc, 0, "exit code")
+    for word in ("fentry", "tracepoint", "perf"):
+        check(word in result.out, "--probe does not mention " + word)
+    check(max(map(len, result.out.splitlines())) <= 100, "--probe is wider than 100 columns")
+    need_root()
+    equal(tool("--probe", prefix=as_user()).rc, 0, "exit code without privilege")
+
+
+@test
+def test_terminate():
+    """SIGTERM ends a run like SIGINT does: with a report."""
+    with Target("zero", 100) as target, Faultprof("-p", target.pid) as prof:
+        target.go()
+        os.kill(prof.pid, signal.SIGTERM)
+        report = prof.finish().json()
+    equal(report.symbol("zero_faults"), 100, "faults")
+
+
+@test
+def test_command_that_fails():
+    """The command's own exit does not become the tool's."""
+    result = tool("--format", "json", "--", FAULTS, "no-such-mode", "1")
+    check(result.rc == 0, "exit code %s when the command fails" % result.rc)
+
+
+main()

@@ -1,0 +1,165 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""What happens to a target during a run: death, exec, new code, and where its binary lives."""
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+from lab import (FAULTS, Cgroup, Faultprof, Scratch, Skip, Target, cases, cgroup_mounts, check,
+                 equal, main, need, need_root, procstat, status, test, tool, wait_for)
+
+
+@test
+def test_killed():
+    """SIGKILL in the middle: the report still equals what the kernel counted (on the zombie)."""
+    with Target("loop", 3000) as target, Faultprof("-p", target.pid) as prof:
+        before = procstat(target.pid)
+        target.tell()
+        time.sleep(1)
+        os.kill(target.pid, signal.SIGKILL)
+        wait_for(lambda: status(target.pid, "State") == "Z", 10, "its death")
+        after = procstat(target.pid)
+        time.sleep(0.2)
+        report = prof.report()
+        check(sum(after) - sum(before) > 1000, "the target hardly faulted")
+        equal(report.totals["faults"], sum(after) - sum(before), "faults")
+        equal(report.symbol("loop_faults"), after[0] - before[0], "faults of loop_faults")
+        report.nothing_lost()
+
+
+@test
+def test_exec():
+    with Target("exec", 700) as target, Faultprof("-p", target.pid) as prof:
+        before = procstat(target.pid)
+        target.go()
+        after = procstat(target.pid)
+        report = prof.report()
+        equal(report.symbol("zero_faults", kind="zero"), 700, "faults before exec")
+        equal(report.symbol("exec_faults", kind="zero"), 700, "faults after exec")
+        # The kernel copies the arguments of exec without registers: in stat, seen by no event.
+        made = sum(after) - sum(before)
+        check(made - 150 <= report.totals["faults"] <= made,
+              "%d faults of %d" % (report.totals["faults"], made))
+        equal(report.totals["lost"], 0, "lost")
+
+
+@test
+def test_dlopen():
+    """Code that was mapped after the start has names too."""
+    need("gcc")
+    with Scratch() as place:
+        source, plugin = os.path.join(place, "plugin.c"), os.path.join(place, "plugin.so")
+        with open(source, "w") as file:
+            file.write("void plugin_faults(volatile char *p, unsigned long n)\n"
+                       "{\n\tfor (unsigned long i = 0; i < n; i++)\n\t\tp[i * 4096] = 1;\n}\n")
+        subprocess.run(["gcc", "-O2", "-g", "-fomit-frame-pointer", "-shared", "-fPIC", "-o",
+                        plugin, source], check=True, timeout=60)
+        with Target("dlopen", 800, plugin) as target, Faultprof("-p", target.pid) as prof:
+            before = procstat(target.pid)
+            target.go()
+            after = procstat(target.pid)
+            report = prof.report()
+    equal(report.symbol("plugin_faults", module="plugin.so", kind="zero"), 800,
+          "faults of plugin_faults")
+    equal(report.totals["faults"], sum(after) - sum(before), "faults")
+    equal(report.totals["lost"], 0, "lost")
+
+
+@cases("binary", [("deleted",), ("replaced",)])
+def binary(how):
+    """After an upgrade of its file the running program keeps its names."""
+    with Scratch() as place:
+        copy = os.path.join(place, "upgraded")
+        shutil.copy2(FAULTS, copy)
+        with Target("zero", 600, binary=copy) as target:
+            os.unlink(copy)
+            if how == "replaced":
+                shutil.copy2("/proc/self/exe", copy)
+            with Faultprof("-p", target.pid) as prof:
+                target.go()
+                report = prof.report()
+    equal(report.symbol("zero_faults", module="upgraded"), 600, "faults of zero_faults")
+
+
+@test
+def test_mount_namespace():
+    """A binary that exists in the target's mount namespace alone."""
+    need_root()
+    need("unshare")
+    script = 'mount -t tmpfs none /mnt && cp "$0" /mnt/hidden && exec /mnt/hidden "$@"'
+    try:
+        target = Target("zero", 600, prefix=["unshare", "-m", "sh", "-c", script])
+    except AssertionError as error:
+        raise Skip("no mount namespace of our own: %s" % error)
+    with target:
+        check(not os.path.exists("/mnt/hidden"), "the namespace leaks")
+        with Faultprof("-p", target.pid) as prof:
+            target.go()
+            report = prof.report()
+    equal(report.symbol("zero_faults", module="hidden"), 600, "faults of zero_faults")
+
+
+@test
+def test_pids():
+    """A list of PIDs, and nobody else's faults."""
+    with Target("zero", 300) as a, Target("cow", 200) as b, Target("shmem", 100) as other:
+        with Faultprof("-p", "%d,%d" % (a.pid, b.pid)) as prof:
+            for target in (a, b, other):
+                target.go()
+            report = prof.report()
+        equal(report.totals["faults"], 500, "faults")
+        equal(sorted(t["pid"] for t in report["targets"]), sorted([a.pid, b.pid]), "targets")
+
+
+@test
+def test_comm():
+    with Scratch() as place:
+        copy = os.path.join(place, "fp-by-comm")
+        shutil.copy2(FAULTS, copy)
+        with Target("zero", 300, binary=copy) as a, Target("zero", 200, binary=copy) as b, \
+                Target("zero", 100) as other, Faultprof("--comm", "fp-by-comm") as prof:
+            for target in (a, b, other):
+                target.go()
+            report = prof.report()
+        equal(report.totals["faults"], 500, "faults")
+        equal(report.symbol("zero_faults", comm="fp-by-comm"), 500, "faults under that comm")
+
+
+@cases("cgroup", sorted({("v%d" % version, version) for version, _ in sum(cgroup_mounts(), [])}))
+def cgroup(_, version):
+    """A cgroup of every hierarchy that this machine mounts."""
+    with Cgroup(memory=False, version=version) as group:
+        with Target("zero", 300, cgroup=group) as a, Target("zero", 200, cgroup=group) as b, \
+                Target("zero", 100) as other, Faultprof("--cgroup", group.path) as prof:
+            for target in (a, b, other):
+                target.go()
+            report = prof.report()
+            equal(report.totals["faults"], 500, "faults")
+
+
+@test
+def test_command():
+    """A command is followed from its exec to its end, which ends the run."""
+    result = tool("--format", "json", "--top", "0", "--", FAULTS, "now", "900")
+    report = result.json().consistent()
+    equal(report.symbol("zero_faults", kind="zero"), 900, "faults of zero_faults")
+    equal(result.lines, [], "stderr")
+    foreign = report["symbols"] and [s for s in report["symbols"] if s["comm"] != "faults"]
+    equal(foreign, [], "symbols of another program")
+    equal(report.totals["lost"], 0, "lost")
+
+
+@test
+def test_duration():
+    with Target("loop", 1000) as target:
+        target.tell()
+        start = time.monotonic()
+        report = tool("-p", target.pid, "-d", "1", "--format", "json").json().consistent()
+        check(1 <= time.monotonic() - start < 15, "-d 1 took another time")
+        check(0.9 <= report["duration_s"] <= 1.5, "duration_s is %s" % report["duration_s"])
+        check(report.symbol("loop_faults") > 300, "hardly a fault seen")
+
+
+main()

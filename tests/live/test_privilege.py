@@ -1,0 +1,81 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""Least privilege: what the tool needs, what it gives back, and what is left without any."""
+import os
+
+from lab import (FAULTS, Faultprof, Setting, Target, as_user, check, equal, main, need_root,
+                 procstat, public, status, test)
+
+DAC_READ_SEARCH, SYS_PTRACE = 1 << 2, 1 << 19
+ALLOWED = DAC_READ_SEARCH | SYS_PTRACE
+FOUR = ("bpf", "perfmon", "sys_ptrace", "dac_read_search")
+
+
+def given_back(pid):
+    """While it collects, no thread of the tool has more than two capabilities, or can get them."""
+    for task in os.listdir("/proc/%d/task" % pid):
+        for key in ("CapEff", "CapPrm", "CapAmb"):
+            held = int(status(int(task), key), 16)
+            check(not held & ~ALLOWED, "thread %s still holds %s %x" % (task, key, held & ~ALLOWED))
+
+
+@test
+def test_four_capabilities():
+    """An ordinary user with four capabilities profiles a process of root."""
+    prefix = as_user(*FOUR)
+    with Target("kernel_read", 800) as target, Faultprof("-p", target.pid, prefix=prefix) as prof:
+        equal(status(prof.pid, "Uid"), "65534", "the tool's user")
+        given_back(prof.pid)
+        before = procstat(target.pid)
+        target.go()
+        after = procstat(target.pid)
+        report = prof.report()
+    equal(report.symbol("kernel_read_faults", kind="zero", mode="kernel"), 800, "faults")
+    equal(report.totals["faults"], sum(after) - sum(before), "all faults")
+    check("perf" not in report["tier"].split()[0], "fell back to %r" % report["tier"])
+    report.nothing_lost()
+
+
+@test
+def test_root_gives_back():
+    need_root()
+    with Target("zero", 500) as target, Faultprof("-p", target.pid) as prof:
+        given_back(prof.pid)
+        target.go()
+        report = prof.report()
+    equal(report.symbol("zero_faults", module="faults"), 500, "faults")
+
+
+def unprivileged(mode, n):
+    prefix = as_user()
+    env = {"FAULTS_DIR": "/tmp"}
+    with Setting("kernel/perf_event_paranoid", 2), \
+            Target(mode, n, prefix=prefix, binary=public(FAULTS), env=env) as target, \
+            Faultprof("-p", target.pid, prefix=prefix) as prof:
+        target.go()
+        return prof.report()
+
+
+@test
+def test_ordinary_user():
+    """No privilege at all: user-mode faults of one's own process, and the report says so."""
+    report = unprivileged("zero", 900)
+    equal(report.symbol("zero_faults", mode="user", module="faults"), 900, "faults of zero_faults")
+    equal(report.totals["faults"], 900, "faults")
+    check("perf" in report["tier"], "the tier is %r" % report["tier"])
+    check(any("user" in w and "kernel" in w for w in report["warnings"]),
+          "no warning that kernel-mode faults are not seen: %r" % report["warnings"])
+    equal(report.totals["stall_ns"], None, "totals.stall_ns")
+    for s in report["symbols"]:
+        equal(s["stall_ns"] and s["stall_ns"]["max"], None, "stall of " + s["symbol"])
+
+
+@test
+def test_ordinary_user_kernel_mode():
+    """What is not seen is not made up."""
+    report = unprivileged("kernel_read", 900)
+    check(report.totals["faults"] < 900, "kernel-mode faults without privilege?")
+    equal(report.symbol("kernel_read_faults", mode="kernel"), 0, "kernel-mode faults")
+
+
+main()
