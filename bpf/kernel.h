@@ -8,6 +8,7 @@
 #define BPF_KERNEL_H
 
 #include <linux/bpf.h>
+#include <stdbool.h>
 
 typedef __u8 fp_u8;
 typedef __u16 fp_u16;

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * Walking a user stack without frame pointers. User space knows the unwind tables, the kernel side
+ * only the rules of instructions that were met before: one hash lookup a frame. A frame whose
+ * rule is not known yet ends the walk, and the raw stack is shipped; user space unwinds it and
+ * teaches the rules, so each place is shipped once or a few times.
+ */
+#ifndef BPF_UNWIND_H
+#define BPF_UNWIND_H
+
+#include "emit.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct fp_rule_key);
+	__type(value, struct fp_rule);
+} rules SEC(".maps");
+
+enum walk_result {
+	WALK_DONE, /* as far as it goes: fault.stack_end says why there */
+	WALK_OWN,  /* at a frame of the target's own binary, the last one written */
+	WALK_MISS, /* user space has to unwind */
+};
+
+/* Fills ip[], nr_frames and stack_end; ends at the first own frame when @until_own. */
+static __always_inline enum walk_result walk(struct fp_fault_event *fault,
+					     const struct pt_regs *regs, bool until_own)
+{
+	fp_u64 ip = regs->ip, sp = regs->sp, bp = regs->bp, cfa;
+	struct fp_rule_key key = { .image = fault->h.image };
+	struct fp_rule *rule;
+
+	fault->stack_end = FP_STACK_WHOLE;
+	for (int i = 0; i < FP_MAX_FRAMES; i++) {
+		fault->ip[i] = ip;
+		fault->nr_frames = i + 1;
+		key.caller = i > 0;
+		key.ip = ip;
+		rule = bpf_map_lookup_elem(&rules, &key);
+		if (!rule || rule->how == FP_RULE_RAW)
+			return WALK_MISS;
+		if (until_own && rule->flags & FP_RULE_OWN)
+			return WALK_OWN;
+		if (rule->how == FP_RULE_END)
+			return WALK_DONE;
+		if (rule->how == FP_RULE_NONE) {
+			fault->stack_end = FP_STACK_NO_RULE;
+			return WALK_DONE;
+		}
+		cfa = (rule->how == FP_RULE_RSP ? sp : bp) + rule->cfa_offset;
+		if (bpf_probe_read_user(&ip, sizeof(ip), (void *)(cfa - 8)) ||
+		    (rule->rbp_offset != FP_RBP_SAME &&
+		     bpf_probe_read_user(&bp, sizeof(bp), (void *)(cfa + rule->rbp_offset)))) {
+			fault->stack_end = FP_STACK_ABSENT;
+			return WALK_DONE;
+		}
+		sp = cfa;
+		if (!ip)
+			return WALK_DONE;
+	}
+	fault->stack_end = FP_STACK_DEEP;
+	return WALK_DONE;
+}
+
+/* Copies registers and as much of the stack as is present. Reading with page faults disabled
+ * brings nothing in: an absent page ends the copy. */
+static __always_inline void copy_stack(struct scratch *s, const struct pt_regs *regs)
+{
+	fp_u64 *reg = s->raw.reg, from = regs->sp;
+	fp_u32 done = 0, part;
+
+	reg[0] = regs->ax;
+	reg[1] = regs->dx;
+	reg[2] = regs->cx;
+	reg[3] = regs->bx;
+	reg[4] = regs->si;
+	reg[5] = regs->di;
+	reg[6] = regs->bp;
+	reg[7] = regs->sp;
+	reg[8] = regs->r8;
+	reg[9] = regs->r9;
+	reg[10] = regs->r10;
+	reg[11] = regs->r11;
+	reg[12] = regs->r12;
+	reg[13] = regs->r13;
+	reg[14] = regs->r14;
+	reg[15] = regs->r15;
+	reg[16] = regs->ip;
+	for (int i = 0; i < 3 && done < FP_STACK_BYTES; i++) {
+		part = PAGE_SIZE - (from & (PAGE_SIZE - 1));
+		if (part > PAGE_SIZE)
+			break;
+		if (bpf_probe_read_user(&s->raw.data[done & (FP_STACK_BYTES - 1)], part, (void *)from))
+			break;
+		done += part;
+		from += part;
+	}
+	s->raw.bytes = done < FP_STACK_BYTES ? done : FP_STACK_BYTES;
+}
+
+#endif
