@@ -43,6 +43,7 @@ struct scratch {
 	struct fp_fault_event fault;
 	struct fp_raw_stack raw;
 	fp_u8 slack[PAGE_SIZE];
+	fp_u64 plain; /* turns a pointer into a number: see per_cpu_offset() */
 };
 
 struct {

@@ -21,8 +21,6 @@ const volatile fp_u64 slow_ns = 1000000;
 
 volatile fp_u32 last_image; /* images are numbered by both sides */
 
-extern unsigned long this_cpu_off __ksym __weak;
-
 static __always_inline int begin(fp_u64 address, fp_u64 error)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -63,20 +61,46 @@ int BPF_PROG(on_start_kernel, unsigned long address, struct pt_regs *regs, unsig
 	return begin(address, error);
 }
 
+/*
+ * Where this CPU's part of a per-CPU allocation stands. Kernels without data symbols in kallsyms do
+ * not tell (this_cpu_off), so it is taken from a per-CPU map: where its element is for this CPU,
+ * less the element's per-CPU address. The verifier lets no one calculate with pointers to maps, so
+ * both pass through memory.
+ */
+static __always_inline fp_u64 per_cpu_offset(void)
+{
+	volatile fp_u64 *plain;
+	fp_u64 here, base;
+	struct scratch *s;
+	fp_u32 zero = 0;
+
+	s = bpf_map_lookup_elem(&scratch, &zero);
+	if (!s)
+		return 0;
+	plain = &s->plain;
+	*plain = (fp_u64)s;
+	here = *plain;
+	*plain = (fp_u64)&scratch;
+	base = *plain + bpf_core_field_offset(struct bpf_array, pptrs);
+	if (bpf_probe_read_kernel(&base, sizeof(base), (void *)base))
+		return 0;
+	return here - base;
+}
+
 /* A huge page moves the counter by more than the per-CPU batch: it goes straight to the global
  * part and leaves this CPU's part at 0. A small page stays in this CPU's part. */
 static __always_inline bool was_huge(struct mm_struct *mm, const struct task_state *state)
 {
-	unsigned long *offset;
-	__s32 *local, value = 1;
+	fp_u64 offset, local;
+	__s32 value = 1;
 
 	if (mm->rss_stat[MM_ANONPAGES].count - state->anon < 400)
 		return false;
-	if (!&this_cpu_off)
+	offset = per_cpu_offset();
+	if (!offset)
 		return false;
-	offset = bpf_this_cpu_ptr(&this_cpu_off);
-	local = (void *)mm->rss_stat[MM_ANONPAGES].counters + *offset;
-	return !bpf_probe_read_kernel(&value, sizeof(value), local) && !value;
+	local = (fp_u64)mm->rss_stat[MM_ANONPAGES].counters + offset;
+	return !bpf_probe_read_kernel(&value, sizeof(value), (void *)local) && !value;
 }
 
 SEC("tp_btf/rss_stat")
@@ -215,7 +239,8 @@ static __always_inline void tell_fault(struct scratch *s, enum walk_result resul
 				       const struct fp_site_key *key)
 {
 	struct fp_fault_event *fault = &s->fault;
-	fp_u64 size = offsetof(struct fp_fault_event, ip) + sizeof(fault->ip[0]) * FP_MAX_FRAMES;
+	fp_u64 size = offsetof(struct fp_fault_event, ip) +
+		      sizeof(fault->ip[0]) * (fault->nr_frames & (2 * FP_MAX_FRAMES - 1));
 	long failed;
 
 	fault->raw = result == WALK_MISS;
@@ -278,6 +303,10 @@ static __always_inline int complete(struct bpf_perf_event_data *ctx, bool major)
 		state->start_ns = 0;
 	}
 	key.mode = ctx->regs.cs & 3 ? FP_USER : FP_KERNEL;
+	if (c) {
+		c->faults++;
+		c->major += major;
+	}
 	detail = major || key.kind == FP_SWAP_CACHE || key.kind == FP_SWAP_IN || stall_ns >= slow_ns;
 	if (key.mode == FP_USER && !detail) {
 		key.ip[0] = ctx->regs.ip;
@@ -396,9 +425,17 @@ int BPF_PROG(on_exec, struct task_struct *task)
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(on_exit, struct task_struct *task)
 {
-	fp_u32 tgid = task->tgid;
+	struct task_state *state = bpf_task_storage_get(&tasks, bpf_get_current_task_btf(), 0, 0);
+	fp_u32 tgid = task->tgid, zero = 0;
 	struct fp_target *target;
+	struct fp_counts *c;
 
+	if (state && state->start_ns) {
+		c = bpf_map_lookup_elem(&counts, &zero);
+		if (c)
+			c->failed++;
+		state->start_ns = 0;
+	}
 	if (task->signal->live.counter)
 		return 0;
 	target = bpf_map_lookup_elem(&targets, &tgid);

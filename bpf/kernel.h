@@ -83,6 +83,11 @@ typedef struct {
 	unsigned long pte;
 } pte_t;
 
+struct bpf_array {
+	__u32 elem_size;
+	void *pptrs[];
+};
+
 struct vm_fault {
 	pte_t orig_pte;
 };

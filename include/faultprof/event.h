@@ -166,6 +166,8 @@ struct fp_counts {
 	fp_u64 seen;   /* runs of the completion programs, for any process */
 	fp_u64 failed; /* starts that no completion followed */
 	fp_u64 sites;  /* entries added to the site maps */
+	fp_u64 faults; /* completed faults of the targets, major ones included */
+	fp_u64 major;
 	fp_u64 lost[FP_NR_LOSSES];
 };
 
