@@ -43,6 +43,8 @@ struct profile_stack {
 struct profile {
 	uint64_t begin_ns, end_ns; /* CLOCK_MONOTONIC */
 	const char *tier;          /* how it was measured, one phrase; borrowed */
+	bool kernel_unseen;        /* kernel-mode faults could not be observed: user mode is all */
+	bool access_unknown;       /* access[] means nothing */
 	bool stall_known;          /* false: this tier has no stall times; sinks print null */
 	bool kinds_inferred;       /* kinds come from mappings, not from the kernel's own path */
 	struct stall kinds[FP_NR_KINDS];

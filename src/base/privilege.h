@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* Giving up capabilities once they have done their work. */
+#ifndef BASE_PRIVILEGE_H
+#define BASE_PRIVILEGE_H
+
+#include <stdbool.h>
+
+enum privilege_keep {
+	PRIVILEGE_READ,	   /* other users' /proc and binaries, nothing else */
+	PRIVILEGE_BPF,	   /* and BPF maps, which kernels before 5.19 refuse without CAP_BPF */
+	PRIVILEGE_PERFMON, /* and new perf events */
+};
+
+/* From all sets, ambient and inheritable included. 0 or -errno. */
+int privilege_drop(enum privilege_keep keep);
+/* Only for now: takes CAP_BPF and CAP_SYS_ADMIN out of the effective set, or puts them back. */
+int privilege_suspend_bpf(bool suspend);
+
+#endif

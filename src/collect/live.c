@@ -1,0 +1,533 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * There are two site maps: one is filled while the other is emptied. After the switch, a program
+ * that read the old value may still be writing; membarrier() waits for all of them, because each
+ * runs without being scheduled away.
+ *
+ * Images are numbered by both sides: here when a process is added, in the kernel at an exec.
+ */
+#include "collect/live.h"
+
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <linux/perf_event.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "collect/probe.h"
+#include "faultprof/event.h"
+#include "faults.skel.h"
+
+#define BATCH 64
+#define WATERMARK(sites) ((sites) / 2)
+
+struct completion { /* a software event on one CPU */
+	int fd;
+	struct bpf_link *link;
+};
+
+struct live_collector {
+	struct faults *skeleton;
+	struct mappings *mappings;
+	struct ring_buffer *ring;
+	struct completion *completions;
+	unsigned int nr_completions, nr_cpus, sites;
+	struct image *unknown; /* of faults whose program nobody told of */
+	struct fp_counts *per_cpu;
+	uint64_t drained; /* value of fp_counts.sites when the map was switched */
+	uint64_t polled_ns;
+	struct collect_counts counts;
+	struct fp_site_key *keys;
+	struct fp_site_value *values;
+	bool stopped;
+	collect_fault_fn fn; /* during a poll */
+	void *arg;
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000ULL + now.tv_nsec;
+}
+
+static int quiet(enum libbpf_print_level level, const char *format, va_list args)
+{
+	(void)level, (void)format, (void)args;
+	return 0;
+}
+
+/* Programs for which this kernel has no hook, or which the other tier needs, stay out. */
+static void choose_programs(struct faults *s, bool fentry)
+{
+	struct bpf_program *program;
+
+	bpf_object__for_each_program(program, s->obj) {
+		const char *section = bpf_program__section_name(program);
+		bool trampoline = !strncmp(section, "fentry/", 7) || !strncmp(section, "fexit/", 6);
+
+		if (trampoline) {
+			bpf_program__set_autoload(program, fentry);
+		} else if (!strncmp(section, "tp_btf/", 7)) {
+			const char *name = section + 7;
+			bool by_counter = !strcmp(name, "rss_stat") || !strncmp(name, "mm_", 3);
+
+			bpf_program__set_autoload(program, !(by_counter && fentry) &&
+								   probe_tracepoint(name));
+		}
+	}
+}
+
+static int configure(struct live_collector *c, const struct live_options *options)
+{
+	struct faults *s = c->skeleton;
+	int r = 0;
+
+	s->rodata->fentry_tier = options->fentry;
+	s->rodata->inherit = options->inherit;
+	s->rodata->slow_ns = options->slow_ns;
+	if (options->comm) {
+		s->rodata->follow_comm = true;
+		strncpy((char *)s->rodata->comm_wanted, options->comm, 15);
+	}
+	if (options->sites) {
+		r = bpf_map__set_max_entries(s->maps.sites_even, options->sites);
+		if (!r)
+			r = bpf_map__set_max_entries(s->maps.sites_odd, options->sites);
+	}
+	if (!r && options->ring_bytes)
+		r = bpf_map__set_max_entries(s->maps.ring, options->ring_bytes);
+	c->sites = bpf_map__max_entries(s->maps.sites_even);
+	choose_programs(s, options->fentry);
+	return r;
+}
+
+static int on_event(void *ctx, void *data, size_t size);
+
+static int allocate(struct live_collector *c)
+{
+	c->nr_cpus = libbpf_num_possible_cpus();
+	c->per_cpu = calloc(c->nr_cpus, sizeof(*c->per_cpu));
+	c->completions = calloc(2 * c->nr_cpus, sizeof(*c->completions));
+	c->keys = calloc(BATCH, sizeof(*c->keys));
+	c->values = calloc(BATCH, sizeof(*c->values));
+	c->unknown = image_new(0, 0, "[unknown]");
+	return c->per_cpu && c->completions && c->keys && c->values && c->unknown ? 0 : -ENOMEM;
+}
+
+int live_collector_new(const struct live_options *options, struct mappings *mappings,
+		       struct live_collector **ret)
+{
+	struct live_collector *c = calloc(1, sizeof(*c));
+	int r;
+
+	if (!c)
+		return -ENOMEM;
+	if (!options->debug)
+		libbpf_set_print(quiet);
+	c->mappings = mappings;
+	r = allocate(c);
+	if (!r) {
+		c->skeleton = faults__open();
+		r = c->skeleton ? configure(c, options) : -errno;
+	}
+	if (!r)
+		r = faults__load(c->skeleton);
+	if (!r) {
+		c->ring = ring_buffer__new(bpf_map__fd(c->skeleton->maps.ring), on_event, c, NULL);
+		r = c->ring ? 0 : -errno;
+	}
+	if (r) {
+		live_collector_free(c);
+		return r;
+	}
+	c->counts.kernel_seen = c->counts.access_known = c->counts.stall_known = true;
+	*ret = c;
+	return 0;
+}
+
+void live_collector_free(struct live_collector *c)
+{
+	if (!c)
+		return;
+	for (unsigned int i = 0; i < c->nr_completions; i++) {
+		if (c->completions[i].link)
+			bpf_link__destroy(c->completions[i].link);
+		else
+			close(c->completions[i].fd);
+	}
+	ring_buffer__free(c->ring);
+	faults__destroy(c->skeleton);
+	image_free(c->unknown);
+	free(c->completions);
+	free(c->per_cpu);
+	free(c->values);
+	free(c->keys);
+	free(c);
+}
+
+/* Alive, and the very process that was opened. */
+static bool pidfd_alive(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return poll(&p, 1, 0) == 0;
+}
+
+int live_collector_add(struct live_collector *c, pid_t pid, bool on_exec)
+{
+	int map = bpf_map__fd(c->skeleton->maps.targets), fd, r;
+	struct fp_target target = { .on_exec = on_exec };
+	struct image *image;
+	uint32_t key = pid;
+
+	if (!bpf_map_lookup_elem(map, &key, &target))
+		return -EEXIST;
+	fd = syscall(SYS_pidfd_open, pid, 0);
+	if (fd < 0)
+		return -errno;
+	target.image = __atomic_add_fetch(&c->skeleton->bss->last_image, 1, __ATOMIC_RELAXED);
+	r = mappings_image_attached(c->mappings, target.image, pid, &image);
+	if (!r && bpf_map_update_elem(map, &key, &target, BPF_NOEXIST))
+		r = -errno;
+	/* Its exit may have come before the program knew it. */
+	if (!r && !pidfd_alive(fd)) {
+		bpf_map_delete_elem(map, &key);
+		r = -ESRCH;
+	}
+	close(fd);
+	return r;
+}
+
+static int attach_completion(struct live_collector *c, int cpu, uint64_t config,
+			     struct bpf_program *program)
+{
+	struct perf_event_attr attr = {
+		.type = PERF_TYPE_SOFTWARE,
+		.size = sizeof(attr),
+		.config = config,
+		.sample_period = 1,
+		.sample_type = PERF_SAMPLE_ADDR | PERF_SAMPLE_IP,
+		.disabled = 1,
+	};
+	struct completion *completion = &c->completions[c->nr_completions];
+
+	completion->fd = syscall(SYS_perf_event_open, &attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
+	if (completion->fd < 0)
+		return errno == ENODEV ? 0 : -errno; /* offline */
+	c->nr_completions++;
+	completion->link = bpf_program__attach_perf_event(program, completion->fd);
+	return completion->link ? 0 : -errno;
+}
+
+int live_collector_start(struct live_collector *c)
+{
+	int r = faults__attach(c->skeleton);
+
+	for (unsigned int cpu = 0; !r && cpu < c->nr_cpus; cpu++) {
+		r = attach_completion(c, cpu, PERF_COUNT_SW_PAGE_FAULTS_MAJ,
+				      c->skeleton->progs.on_major);
+		if (!r)
+			r = attach_completion(c, cpu, PERF_COUNT_SW_PAGE_FAULTS_MIN,
+					      c->skeleton->progs.on_minor);
+	}
+	return r;
+}
+
+/* When the event that told of an image was lost, its process may still say. */
+static struct image *image_for(struct live_collector *c, uint32_t id, uint32_t pid)
+{
+	struct image *image = mappings_image(c->mappings, id);
+	struct fp_target target;
+
+	if (image)
+		return image;
+	if (pid && !bpf_map_lookup_elem(bpf_map__fd(c->skeleton->maps.targets), &pid, &target) &&
+	    target.image == id && !mappings_image_attached(c->mappings, id, pid, &image))
+		return image;
+	c->counts.lost[FP_LOSS_MAPPING]++;
+	return c->unknown;
+}
+
+static int take_fault(struct live_collector *c, const struct fp_fault_event *event, size_t size)
+{
+	struct fault fault = {
+		.time_ns = event->h.time_ns,
+		.address = event->address,
+		.stall_ns = event->stall_ns,
+		.pid = event->h.pid,
+		.tid = event->h.tid,
+		.kind = event->kind,
+		.access = event->access,
+		.mode = event->mode,
+		.major = event->major,
+		.ips = event->ip,
+		.nr_ips = event->nr_frames,
+		.stack_end = event->stack_end,
+	};
+
+	if (size < offsetof(struct fp_fault_event, ip) + event->nr_frames * sizeof(event->ip[0]))
+		return -EBADMSG;
+	if (event->raw) {
+		fault.raw = (const void *)(event + 1);
+		if (size < sizeof(*event) + offsetof(struct fp_raw_stack, data) + fault.raw->bytes)
+			return -EBADMSG;
+	}
+	fault.image = image_for(c, event->h.image, event->h.pid);
+	return c->fn(c->arg, &fault);
+}
+
+static int take_task(struct live_collector *c, const struct fp_task_event *event)
+{
+	struct image *image;
+	int r = 0;
+
+	switch (event->h.type) {
+	case FP_EVENT_FORK:
+		r = mappings_fork(c->mappings, event->h.pid, event->other, event->h.time_ns);
+		break;
+	case FP_EVENT_EXEC:
+		r = mappings_exec(c->mappings, event->h.pid, event->h.image, event->comm,
+				  event->h.time_ns, &image);
+		break;
+	case FP_EVENT_EXIT:
+		mappings_exit(c->mappings, event->h.pid);
+	}
+	return r == -ENOMEM ? r : 0;
+}
+
+static int on_event(void *ctx, void *data, size_t size)
+{
+	const struct fp_event *event = data;
+	struct live_collector *c = ctx;
+	int r;
+
+	if (size < sizeof(*event) || event->size > size)
+		return -EBADMSG;
+	/* The mapping records that came before the event are in their rings by now. */
+	if (event->time_ns > c->polled_ns) {
+		c->polled_ns = now_ns();
+		r = mappings_poll(c->mappings, UINT64_MAX);
+		if (r)
+			return r;
+	}
+	if (event->type == FP_EVENT_FAULT)
+		return take_fault(c, data, size);
+	return size < sizeof(struct fp_task_event) ? -EBADMSG : take_task(c, data);
+}
+
+static int hand_on_site(struct live_collector *c, const struct fp_site_key *key,
+			const struct fp_site_value *value, unsigned int nr_ips)
+{
+	struct fault fault = {
+		.kind = key->kind,
+		.access = key->access,
+		.mode = key->mode,
+		.major = key->major,
+		.image = key->image ? image_for(c, key->image, 0) : c->unknown,
+		.site = value,
+		.ips = key->ip,
+		.nr_ips = nr_ips,
+	};
+
+	return c->fn(c->arg, &fault);
+}
+
+static int drain_map(struct live_collector *c, int fd)
+{
+	uint32_t batch, *in = NULL, nr;
+	int r = 0, last = 0;
+
+	while (!r && !last) {
+		nr = BATCH < c->sites ? BATCH : c->sites;
+		if (bpf_map_lookup_and_delete_batch(fd, in, &batch, c->keys, c->values, &nr, NULL)) {
+			if (errno != ENOENT)
+				return -errno;
+			last = 1;
+		}
+		in = &batch;
+		for (uint32_t i = 0; !r && i < nr; i++)
+			r = hand_on_site(c, &c->keys[i], &c->values[i], 3);
+	}
+	return r;
+}
+
+/* The programs switch to the other map; what the one before holds is handed on. */
+static int drain_sites(struct live_collector *c)
+{
+	struct faults *s = c->skeleton;
+	bool odd = s->bss->odd;
+
+	__atomic_store_n(&s->bss->odd, !odd, __ATOMIC_SEQ_CST);
+	if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0))
+		usleep(20000);
+	return drain_map(c, bpf_map__fd(odd ? s->maps.sites_odd : s->maps.sites_even));
+}
+
+static int drain_overflow(struct live_collector *c)
+{
+	int fd = bpf_map__fd(c->skeleton->maps.overflow), r = 0;
+
+	for (uint32_t i = 0; !r && i < FP_NR_OVERFLOW; i++) {
+		struct fp_site_value value;
+		uint32_t at = i;
+		struct fp_site_key key = {
+			.major = at % 2,
+			.mode = at / 2 % FP_NR_MODES,
+			.access = at / 2 / FP_NR_MODES % FP_NR_ACCESSES,
+			.kind = at / 2 / FP_NR_MODES / FP_NR_ACCESSES,
+		};
+
+		if (bpf_map_lookup_elem(fd, &at, &value))
+			return -errno;
+		if (value.faults)
+			r = hand_on_site(c, &key, &value, 0);
+	}
+	return r;
+}
+
+static int sum_counts(const struct live_collector *c, struct fp_counts *ret)
+{
+	uint32_t zero = 0;
+
+	memset(ret, 0, sizeof(*ret));
+	if (bpf_map_lookup_elem(bpf_map__fd(c->skeleton->maps.counts), &zero, c->per_cpu))
+		return -errno;
+	for (unsigned int cpu = 0; cpu < c->nr_cpus; cpu++) {
+		const struct fp_counts *part = &c->per_cpu[cpu];
+
+		ret->seen += part->seen;
+		ret->failed += part->failed;
+		ret->sites += part->sites;
+		ret->faults += part->faults;
+		ret->major += part->major;
+		for (int i = 0; i < FP_NR_LOSSES; i++)
+			ret->lost[i] += part->lost[i];
+	}
+	return 0;
+}
+
+int live_collector_poll(struct live_collector *c, int timeout_ms, collect_fault_fn fn, void *arg)
+{
+	struct fp_counts counts;
+	int r, interrupted;
+
+	c->fn = fn;
+	c->arg = arg;
+	interrupted = ring_buffer__poll(c->ring, timeout_ms);
+	if (interrupted < 0 && interrupted != -EINTR)
+		return interrupted;
+	r = ring_buffer__consume(c->ring);
+	if (r >= 0)
+		r = mappings_poll(c->mappings, UINT64_MAX);
+	if (r < 0)
+		return r;
+	r = sum_counts(c, &counts);
+	if (!r && counts.sites - c->drained > WATERMARK(c->sites)) {
+		c->drained = counts.sites;
+		r = drain_sites(c);
+	}
+	return r ? r : interrupted < 0 ? interrupted : 0;
+}
+
+void live_collector_teach(struct live_collector *c, const struct image *image, const uint64_t *ips,
+			  const struct fp_rule *rules, unsigned int nr)
+{
+	int fd = bpf_map__fd(c->skeleton->maps.rules);
+
+	if (image == c->unknown)
+		return;
+	for (unsigned int i = 0; i < nr; i++) {
+		struct fp_rule_key key = { .image = image->id, .caller = i > 0, .ip = ips[i] };
+
+		/* Not taught is only slow: the stack will be shipped again. */
+		bpf_map_update_elem(fd, &key, &rules[i], BPF_ANY);
+	}
+}
+
+/* What the kernel counted and the programs did not see. System-wide, so an upper bound. */
+static int count_skipped(struct live_collector *c)
+{
+	struct fp_counts counts;
+	uint64_t counted = 0;
+	int r;
+
+	for (unsigned int i = 0; i < c->nr_completions; i++) {
+		uint64_t count;
+
+		if (read(c->completions[i].fd, &count, sizeof(count)) != sizeof(count))
+			return -EIO;
+		counted += count;
+	}
+	r = sum_counts(c, &counts);
+	if (!r && counted > counts.seen)
+		c->counts.lost[FP_LOSS_SKIPPED] = counted - counts.seen;
+	return r;
+}
+
+int live_collector_stop(struct live_collector *c, collect_fault_fn fn, void *arg)
+{
+	int r = 0;
+
+	c->fn = fn;
+	c->arg = arg;
+	for (unsigned int i = 0; i < c->nr_completions; i++) {
+		if (ioctl(c->completions[i].fd, PERF_EVENT_IOC_DISABLE, 0))
+			r = -errno;
+	}
+	c->stopped = true;
+	if (!r)
+		r = ring_buffer__consume(c->ring);
+	if (r >= 0)
+		r = mappings_poll(c->mappings, UINT64_MAX);
+	for (int i = 0; !r && i < 2; i++)
+		r = drain_sites(c);
+	if (!r)
+		r = drain_overflow(c);
+	return r ? r : count_skipped(c);
+}
+
+void live_collector_counts(const struct live_collector *c, struct collect_counts *ret)
+{
+	struct fp_counts counts;
+
+	*ret = c->counts;
+	if (sum_counts(c, &counts))
+		return;
+	ret->failed = counts.failed;
+	for (int i = 0; i < FP_NR_LOSSES; i++)
+		ret->lost[i] += counts.lost[i];
+	ret->lost[FP_LOSS_MAPPING] += mappings_lost(c->mappings);
+}
+
+void live_collector_progress(const struct live_collector *c, uint64_t *faults, uint64_t *major)
+{
+	struct fp_counts counts;
+
+	sum_counts(c, &counts);
+	*faults = counts.faults;
+	*major = counts.major;
+}
+
+bool live_collector_alive(const struct live_collector *c)
+{
+	uint32_t key;
+
+	return !bpf_map_get_next_key(bpf_map__fd(c->skeleton->maps.targets), NULL, &key);
+}
+
+bool live_collector_usable(const struct live_collector *c)
+{
+	struct fp_counts counts;
+
+	return !sum_counts(c, &counts);
+}

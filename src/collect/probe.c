@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+#include "collect/probe.h"
+
+#include <errno.h>
+#include <linux/perf_event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+
+#include "faultprof/event.h"
+
+static const struct {
+	const char *name, *use;
+} items[PROBE_NR] = {
+	[PROBE_BTF] = { "BTF", "type information of the kernel: needed by all BPF programs" },
+	[PROBE_BPF] = { "BPF programs", "counting in the kernel: all but the perf tier" },
+	[PROBE_START] = { "page_fault tracepoints", "start of a fault: stall time and access" },
+	[PROBE_FENTRY] = { "fentry", "kind of fault by the handler it goes through (fentry tier)" },
+	[PROBE_RSS_STAT] = { "rss_stat", "kind of fault by the counter it moves (tracepoint tier)" },
+	[PROBE_PERF_ALL] = { "perf events, system", "completed faults for the BPF programs" },
+	[PROBE_PERF_KERNEL] = { "perf events, kernel", "kernel-mode faults in the perf tier" },
+	[PROBE_PERF_USER] = { "perf events, user", "user-mode faults in the perf tier" },
+};
+
+static int quiet(enum libbpf_print_level level, const char *format, va_list args)
+{
+	(void)level, (void)format, (void)args;
+	return 0;
+}
+
+static struct btf *kernel_btf(void)
+{
+	static struct btf *btf;
+	static bool tried;
+
+	if (!tried) {
+		tried = true;
+		btf = btf__load_vmlinux_btf();
+	}
+	return btf;
+}
+
+bool probe_tracepoint(const char *name)
+{
+	char type[80];
+
+	if (!kernel_btf())
+		return false;
+	snprintf(type, sizeof(type), "btf_trace_%s", name);
+	return btf__find_by_name_kind(kernel_btf(), type, BTF_KIND_TYPEDEF) > 0;
+}
+
+/* Loads a program that does nothing for @function, and attaches it. */
+static int try_program(enum bpf_attach_type type, const char *function)
+{
+	static const struct bpf_insn insns[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = 0 },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = type);
+	int id = libbpf_find_vmlinux_btf_id(function, type), program, link, r;
+
+	if (id < 0)
+		return ENOENT;
+	options.attach_btf_id = id;
+	program = bpf_prog_load(BPF_PROG_TYPE_TRACING, "faultprof_try", "GPL", insns,
+				sizeof(insns) / sizeof(*insns), &options);
+	if (program < 0)
+		return errno;
+	link = bpf_raw_tracepoint_open(NULL, program);
+	r = link < 0 ? errno : 0;
+	if (!r)
+		close(link);
+	close(program);
+	return r;
+}
+
+static int try_event(int cpu, bool exclude_kernel)
+{
+	struct perf_event_attr attr = {
+		.type = PERF_TYPE_SOFTWARE,
+		.size = sizeof(attr),
+		.config = PERF_COUNT_SW_PAGE_FAULTS_MIN,
+		.sample_period = 1,
+		.disabled = 1,
+		.exclude_kernel = exclude_kernel,
+		.exclude_hv = 1,
+	};
+	int fd = syscall(SYS_perf_event_open, &attr, cpu < 0 ? 0 : -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
+
+	if (fd < 0)
+		return errno;
+	close(fd);
+	return 0;
+}
+
+/* Before 6.2 the counters were batched: most of what a fault does to them shows in another one. */
+static bool counters_exact(void)
+{
+	return kernel_btf() && probe_tracepoint("rss_stat") &&
+	       btf__find_by_name_kind(kernel_btf(), "mm_rss_stat", BTF_KIND_STRUCT) < 0;
+}
+
+void probe_run(struct probe *p)
+{
+	libbpf_print_fn_t print = libbpf_set_print(quiet);
+	FILE *file = fopen("/proc/sys/kernel/perf_event_paranoid", "re");
+
+	memset(p, 0, sizeof(*p));
+	p->paranoid = -2;
+	if (file) {
+		if (fscanf(file, "%d", &p->paranoid) != 1)
+			p->paranoid = -2;
+		fclose(file);
+	}
+	p->error[PROBE_BTF] = kernel_btf() ? 0 : ENOENT;
+	p->error[PROBE_BPF] = try_program(BPF_TRACE_RAW_TP, "sched_process_exit");
+	p->error[PROBE_START] = probe_tracepoint("page_fault_user") ? 0 : ENOENT;
+	p->error[PROBE_FENTRY] = try_program(BPF_TRACE_FENTRY, "handle_mm_fault");
+	if (!p->error[PROBE_FENTRY])
+		p->error[PROBE_FENTRY] = try_program(BPF_TRACE_FENTRY, "do_swap_page");
+	if (!p->error[PROBE_FENTRY])
+		p->error[PROBE_FENTRY] = try_program(BPF_TRACE_FEXIT, "do_huge_pmd_anonymous_page");
+	p->error[PROBE_RSS_STAT] = counters_exact() ? 0 : ENOENT;
+	p->error[PROBE_PERF_ALL] = try_event(0, false);
+	p->error[PROBE_PERF_KERNEL] = try_event(-1, false);
+	p->error[PROBE_PERF_USER] = try_event(-1, true);
+	p->fentry = !p->error[PROBE_BPF] && !p->error[PROBE_START] && !p->error[PROBE_FENTRY] &&
+		    !p->error[PROBE_PERF_ALL];
+	p->tracepoint = !p->error[PROBE_BPF] && !p->error[PROBE_START] &&
+			!p->error[PROBE_RSS_STAT] && !p->error[PROBE_PERF_ALL];
+	p->perf = !p->error[PROBE_PERF_USER];
+	libbpf_set_print(print);
+}
+
+const char *probe_name(enum probe_what what)
+{
+	return items[what].name;
+}
+
+const char *probe_use(enum probe_what what)
+{
+	return items[what].use;
+}
+
+const char *probe_remedy(enum probe_what what, const struct probe *p)
+{
+	bool denied = p->error[what] == EPERM || p->error[what] == EACCES;
+
+	switch (what) {
+	case PROBE_BTF:
+		return "a kernel built with CONFIG_DEBUG_INFO_BTF";
+	case PROBE_BPF:
+		return denied ? "run as root, or with CAP_BPF and CAP_PERFMON" :
+				"a kernel with BPF and BTF";
+	case PROBE_START:
+		return "a kernel for x86-64 with the exceptions tracepoints";
+	case PROBE_FENTRY:
+		if (p->error[PROBE_BPF])
+			return "run as root, or with CAP_BPF and CAP_PERFMON";
+		return "a kernel with BPF trampolines (CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS)";
+	case PROBE_RSS_STAT:
+		return "Linux 6.2 or newer";
+	default:
+		return denied ? "run as root, with CAP_PERFMON, or lower kernel.perf_event_paranoid" :
+				"a kernel with CONFIG_PERF_EVENTS";
+	}
+}

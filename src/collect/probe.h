@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* What this kernel and these privileges allow, found by trying it. */
+#ifndef COLLECT_PROBE_H
+#define COLLECT_PROBE_H
+
+#include <stdbool.h>
+
+enum probe_what {
+	PROBE_BTF,	  /* type information of the kernel */
+	PROBE_BPF,	  /* BPF programs may be loaded */
+	PROBE_START,	  /* tracepoints at the start of a fault */
+	PROBE_FENTRY,	  /* programs attach to kernel functions */
+	PROBE_RSS_STAT,	  /* the tracepoint that names the counter that moved, exact from 6.2 on */
+	PROBE_PERF_ALL,	  /* page-fault events of any process */
+	PROBE_PERF_KERNEL, /* page-fault events raised in kernel mode, of own processes */
+	PROBE_PERF_USER,  /* page-fault events in user mode, of own processes */
+	PROBE_NR,
+};
+
+struct probe {
+	int error[PROBE_NR]; /* 0: works; else errno */
+	int paranoid;	     /* kernel.perf_event_paranoid; -2: not known */
+	bool fentry, tracepoint, perf; /* which tiers work */
+};
+
+void probe_run(struct probe *ret);
+const char *probe_name(enum probe_what what);
+const char *probe_use(enum probe_what what);	/* what it is good for */
+const char *probe_remedy(enum probe_what what, const struct probe *probe); /* how to get it */
+
+/* Does the kernel have this tracepoint for BPF programs? */
+bool probe_tracepoint(const char *name);
+
+#endif
