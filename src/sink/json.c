@@ -141,16 +141,16 @@ static json_t *totals_json(const struct profile *profile)
 			 "major", number(profile->major),
 			 "minor", number(profile->minor),
 			 "user", number(profile->user),
-			 "kernel", number(profile->kernel),
+			 "kernel", number_if(!profile->kernel_unseen, profile->kernel),
 			 "failed", number(profile->failed),
 			 "lost", number(profile_lost(profile)),
 			 "stall_ns", number_if(profile->stall_known && (timed || !faults),
 					       profile_stall_ns(profile)),
 			 "timed", number(timed),
 			 "access",
-			 "read", number(profile->access[FP_READ]),
-			 "write", number(profile->access[FP_WRITE]),
-			 "exec", number(profile->access[FP_EXEC]));
+			 "read", number_if(!profile->access_unknown, profile->access[FP_READ]),
+			 "write", number_if(!profile->access_unknown, profile->access[FP_WRITE]),
+			 "exec", number_if(!profile->access_unknown, profile->access[FP_EXEC]));
 	/* clang-format on */
 }
 

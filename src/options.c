@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* One table describes every option: getopt's tables and the help are made from it. */
+#include "options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/grow.h"
+#include "base/log.h"
+
+static int set_pid(struct options *o, const char *text)
+{
+	const char *at = text;
+
+	do {
+		unsigned long pid;
+		char *end;
+
+		errno = 0;
+		pid = strtoul(at, &end, 10);
+		if (*at < '0' || *at > '9' || errno || (*end && *end != ',') || !pid ||
+		    pid > INT32_MAX) {
+			log_error("-p wants PIDs like 123,456, not '%s'", text);
+			return -EINVAL;
+		}
+		if (grow(&o->pids, o->nr_pids, sizeof(*o->pids)))
+			return -ENOMEM;
+		o->pids[o->nr_pids++] = (pid_t)pid;
+		at = *end ? end + 1 : NULL;
+	} while (at);
+	return 0;
+}
+
+static int set_comm(struct options *o, const char *text)
+{
+	o->comm = text;
+	return 0;
+}
+
+static int set_cgroup(struct options *o, const char *text)
+{
+	o->cgroup = text;
+	return 0;
+}
+
+static int set_duration(struct options *o, const char *text)
+{
+	char *end;
+
+	o->duration_s = strtod(text, &end);
+	if (end != text && !*end && o->duration_s > 0 && o->duration_s <= 1e9)
+		return 0;
+	log_error("-d wants seconds, more than 0, not '%s'", text);
+	return -EINVAL;
+}
+
+static int set_output(struct options *o, const char *text)
+{
+	o->output = text;
+	return 0;
+}
+
+static int set_format(struct options *o, const char *text)
+{
+	char known[128] = "";
+
+	o->sink = sink_find(text);
+	if (o->sink)
+		return 0;
+	for (unsigned int i = 0; sink_at(i); i++) {
+		size_t used = strlen(known);
+
+		snprintf(known + used, sizeof(known) - used, "%s%s", i ? ", " : "",
+			 sink_at(i)->name);
+	}
+	log_error("no format '%s'; there are %s", text, known);
+	return -EINVAL;
+}
+
+static int parse_number(const char *option, const char *text, unsigned long max,
+			unsigned long *ret)
+{
+	unsigned long value;
+	char *end;
+
+	errno = 0;
+	value = strtoul(text, &end, 10);
+	if (*text < '0' || *text > '9' || *end || errno || value > max) {
+		log_error("--%s wants a number from 0 to %lu, not '%s'", option, max, text);
+		return -EINVAL;
+	}
+	*ret = value;
+	return 0;
+}
+
+static int set_top(struct options *o, const char *text)
+{
+	unsigned long value;
+	int r = parse_number("top", text, 1000000, &value);
+
+	if (!r)
+		o->top = value;
+	return r;
+}
+
+static int set_kinds(struct options *o, const char *text)
+{
+	o->kinds = 0;
+	do {
+		size_t length = strcspn(text, ",");
+		enum fp_kind kind;
+		char name[32];
+
+		snprintf(name, sizeof(name), "%.*s", (int)length, text);
+		if (kind_parse(name, &kind)) {
+			char known[128] = "";
+
+			for (int i = 0; i < FP_NR_KINDS; i++) {
+				size_t used = strlen(known);
+
+				snprintf(known + used, sizeof(known) - used, "%s%s", i ? ", " : "",
+					 kind_name(i));
+			}
+			log_error("no kind '%s'; there are %s", name, known);
+			return -EINVAL;
+		}
+		o->kinds |= 1U << kind;
+		text += length;
+	} while (*text++ == ',');
+	return 0;
+}
+
+static int set_mode(struct options *o, const char *text)
+{
+	if (!strcmp(text, "all"))
+		o->modes = 1 << FP_USER | 1 << FP_KERNEL;
+	else if (!strcmp(text, mode_name(FP_USER)))
+		o->modes = 1 << FP_USER;
+	else if (!strcmp(text, mode_name(FP_KERNEL)))
+		o->modes = 1 << FP_KERNEL;
+	else
+		log_error("no mode '%s'; there are user, kernel, all", text);
+	return o->modes ? 0 : -EINVAL;
+}
+
+static int set_no_stacks(struct options *o, const char *text)
+{
+	(void)text;
+	o->stacks = false;
+	return 0;
+}
+
+static int set_no_inherit(struct options *o, const char *text)
+{
+	(void)text;
+	o->inherit = false;
+	return 0;
+}
+
+static int set_slow(struct options *o, const char *text)
+{
+	unsigned long value;
+	int r = parse_number("slow", text, 1000000000, &value);
+
+	if (!r)
+		o->slow_ns = value * 1000ULL;
+	return r;
+}
+
+const char *tier_name(enum tier tier)
+{
+	static const char *const names[] = { "auto", "fentry", "tracepoint", "perf" };
+
+	return names[tier];
+}
+
+static int set_tier(struct options *o, const char *text)
+{
+	for (enum tier tier = TIER_AUTO; tier <= TIER_PERF; tier++) {
+		if (!strcmp(text, tier_name(tier))) {
+			o->tier = tier;
+			return 0;
+		}
+	}
+	log_error("no tier '%s'; there are auto, fentry, tracepoint, perf", text);
+	return -EINVAL;
+}
+
+static int set_sites(struct options *o, const char *text)
+{
+	unsigned long value;
+	int r = parse_number("sites", text, 1 << 20, &value);
+
+	if (!r)
+		o->sites = value;
+	return r;
+}
+
+static int set_ring(struct options *o, const char *text)
+{
+	unsigned long kb;
+	int r = parse_number("ring", text, 1 << 20, &kb);
+
+	if (!r && kb && (kb < 4 || kb & (kb - 1))) {
+		log_error("--ring wants a power of two, 4 or more, not '%s'", text);
+		r = -EINVAL;
+	}
+	if (!r)
+		o->ring_bytes = kb << 10;
+	return r;
+}
+
+static int set_verbose(struct options *o, const char *text)
+{
+	(void)text;
+	o->verbose++;
+	return 0;
+}
+
+static int set_probe(struct options *o, const char *text)
+{
+	(void)text;
+	o->action = ACTION_PROBE;
+	return 0;
+}
+
+static int set_version(struct options *o, const char *text)
+{
+	(void)text;
+	o->action = ACTION_VERSION;
+	return 0;
+}
+
+static int set_help(struct options *o, const char *text)
+{
+	(void)text;
+	o->action = ACTION_HELP;
+	return 0;
+}
+
+static const struct {
+	char letter; /* 0: none */
+	const char *name, *argument;
+	int (*set)(struct options *options, const char *text);
+	const char *help;
+} table[] = {
+	{ 'p', "pid", "PID[,PID]", set_pid, "watch these processes, with all their threads" },
+	{ 0, "comm", "NAME", set_comm, "watch all processes of this name" },
+	{ 0, "cgroup", "PATH", set_cgroup, "watch all processes in this control group" },
+	{ 0, "no-inherit", NULL, set_no_inherit, "do not follow the processes that they start" },
+	{ 'd', "duration", "SECONDS", set_duration, "end after this time (else: until Ctrl-C)" },
+	{ 'o', "output", "FILE", set_output, "write the report to this file, whole, then rename it" },
+	{ 0, "format", "FORMAT", set_format, "text (the default), json or folded" },
+	{ 0, "top", "N", set_top, "rows in each table; 0: all (default 20)" },
+	{ 0, "kind", "KIND[,KIND]", set_kinds, "only these: swap-in, swap-cache, file-read, …" },
+	{ 0, "mode", "MODE", set_mode, "only faults in user or in kernel mode (default: all)" },
+	{ 0, "no-stacks", NULL, set_no_stacks, "list functions alone, no call stacks" },
+	{ 0, "slow", "USEC", set_slow, "record faults that take so long one by one (default 1000)" },
+	{ 0, "tier", "TIER", set_tier, "measure by fentry, tracepoint or perf (default: auto)" },
+	{ 0, "sites", "N", set_sites, "places in the code that can be told apart (default 8192)" },
+	{ 0, "ring", "KB", set_ring, "buffer for faults recorded one by one (default 4096)" },
+	{ 0, "probe", NULL, set_probe, "say what this kernel and these privileges allow" },
+	{ 'v', "verbose", NULL, set_verbose, "say more on standard error; -vv: why BPF is refused" },
+	{ 'V', "version", NULL, set_version, "print the version" },
+	{ 'h', "help", NULL, set_help, "print this" },
+};
+#define NR (sizeof(table) / sizeof(*table))
+
+void options_help(void)
+{
+	printf("Usage: faultprof [options] -p PID[,PID...] | --comm NAME | --cgroup PATH\n"
+	       "       faultprof [options] -- COMMAND [ARGUMENT...]\n"
+	       "Which code of a process stalls on page faults, on what kind, and for how long.\n\n");
+	for (size_t i = 0; i < NR; i++) {
+		char name[40], letter[8] = "    ";
+
+		if (table[i].letter)
+			snprintf(letter, sizeof(letter), "-%c, ", table[i].letter);
+		snprintf(name, sizeof(name), "%s--%s%s%s", letter, table[i].name,
+			 table[i].argument ? " " : "", table[i].argument ? table[i].argument : "");
+		printf("  %-26s %s\n", name, table[i].help);
+	}
+	printf("\nExit status: 0 done, 1 failed, 64 wrong usage. See faultprof(8).\n");
+}
+
+static int bad_option(int argc, char **argv, int c)
+{
+	(void)argc;
+	if (c == ':')
+		log_error("option %s needs a value; see faultprof --help", argv[optind - 1]);
+	else if (optopt)
+		log_error("unknown option -%c; see faultprof --help", optopt);
+	else
+		log_error("unknown option %s; see faultprof --help", argv[optind - 1]);
+	return -EINVAL;
+}
+
+static int check_targets(const struct options *o, bool dashes)
+{
+	int given = (o->nr_pids > 0) + !!o->comm + !!o->cgroup + !!o->command;
+
+	if (o->action != ACTION_RUN)
+		return 0;
+	if (!given && dashes)
+		log_error("no command after --; see faultprof --help");
+	else if (!given)
+		log_error("what to watch? -p PID, --comm NAME, --cgroup PATH or -- COMMAND");
+	else if (given > 1)
+		log_error("only one of -p, --comm, --cgroup and a command; see faultprof --help");
+	return given == 1 ? 0 : -EINVAL;
+}
+
+int options_parse(int argc, char **argv, struct options *ret)
+{
+	struct options o = {
+		.sink = sink_find("text"),
+		.top = 20,
+		.kinds = (1U << FP_NR_KINDS) - 1,
+		.modes = 1 << FP_USER | 1 << FP_KERNEL,
+		.stacks = true,
+		.inherit = true,
+		.slow_ns = 1000000,
+	};
+	struct option longs[NR + 1] = { 0 };
+	char shorts[2 * NR + 3] = "+:";
+	int c, r = 0;
+
+	for (size_t i = 0, at = 2; i < NR; i++) {
+		longs[i] = (struct option){ table[i].name, table[i].argument != NULL, NULL,
+					    256 + (int)i };
+		if (table[i].letter)
+			shorts[at++] = table[i].letter;
+		if (table[i].letter && table[i].argument)
+			shorts[at++] = ':';
+	}
+	opterr = 0;
+	while (!r && (c = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
+		size_t i = c >= 256 ? (size_t)c - 256 : 0;
+
+		while (c < 256 && i < NR && table[i].letter != c)
+			i++;
+		r = c == '?' || c == ':' ? bad_option(argc, argv, c) : table[i].set(&o, optarg);
+	}
+	if (!r && optind < argc)
+		o.command = argv + optind;
+	if (!r)
+		r = check_targets(&o, optind > 1 && !strcmp(argv[optind - 1], "--"));
+	if (r)
+		options_release(&o);
+	else
+		*ret = o;
+	return r;
+}
+
+void options_release(struct options *options)
+{
+	free(options->pids);
+	options->pids = NULL;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* The command line. Only session and main see it. */
+#ifndef OPTIONS_H
+#define OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "model/sink.h"
+
+enum tier { TIER_AUTO, TIER_FENTRY, TIER_TRACEPOINT, TIER_PERF };
+
+struct options {
+	enum { ACTION_RUN, ACTION_PROBE, ACTION_VERSION, ACTION_HELP } action;
+	pid_t *pids; /* owned */
+	size_t nr_pids;
+	const char *comm, *cgroup; /* NULL: not given */
+	char *const *command;	   /* ends with NULL; NULL: none */
+	double duration_s;	   /* 0: until interrupted */
+	const char *output;	   /* NULL: standard output */
+	const struct sink *sink;
+	unsigned int top; /* 0: all */
+	uint32_t kinds;	  /* bit by enum fp_kind */
+	uint32_t modes;	  /* bit by enum fp_mode */
+	bool stacks, inherit;
+	uint64_t slow_ns;
+	enum tier tier;
+	unsigned int sites, ring_bytes; /* 0: default */
+	unsigned int verbose;
+};
+
+/* Fills @ret. On bad usage, which it has told, returns -EINVAL; -ENOMEM. Strings are borrowed from
+ * @argv. */
+int options_parse(int argc, char **argv, struct options *ret);
+void options_release(struct options *options);
+void options_help(void);
+const char *tier_name(enum tier tier);
+
+#endif
