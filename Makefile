@@ -19,7 +19,7 @@ EXAMPLES := $(patsubst examples/%.c,$(BUILD)/%,$(wildcard examples/*.c))
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/*.c))
 LIVE := $(patsubst tests/live/%.c,$(BUILD)/tests/%,$(wildcard tests/live/*.c))
 
-.PHONY: all check check-unit check-all units lives clean format deps
+.PHONY: all check check-unit check-all check-vm units lives clean format deps
 .DELETE_ON_ERROR:
 
 # The tool itself links as soon as its main file stands; until then, all its parts.
@@ -70,6 +70,12 @@ check-all:
 	tests/packages test
 	$(MAKE) all units lives
 	tests/run all
+
+# The live tests on Debian's 6.1 kernel, in an emulated machine.
+check-vm:
+	tests/packages test
+	$(MAKE) all lives
+	tests/vm/run
 
 units: $(UNIT)
 lives: $(LIVE)

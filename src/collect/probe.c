@@ -177,6 +177,9 @@ const char *probe_remedy(enum probe_what what, const struct probe *p)
 	case PROBE_RSS_STAT:
 		return "Linux 6.2 or newer";
 	default:
+		if (denied && p->paranoid > 2)
+			return "run as root, or lower kernel.perf_event_paranoid to 2 (above it this "
+			       "kernel asks for CAP_SYS_ADMIN)";
 		return denied ? "run as root, with CAP_PERFMON, or lower kernel.perf_event_paranoid" :
 				"a kernel with CONFIG_PERF_EVENTS";
 	}
