@@ -30,5 +30,7 @@ const char *probe_remedy(enum probe_what what, const struct probe *probe); /* ho
 
 /* Does the kernel have this tracepoint for BPF programs? */
 bool probe_tracepoint(const char *name);
+/* Has it this function, not inlined, for fentry? Says nothing of whether fentry works. */
+bool probe_function(const char *name);
 
 #endif
