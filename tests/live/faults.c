@@ -275,6 +275,7 @@ WRITER(zero_faults)
 READER(zero_read_faults)
 WRITER(cow_faults)
 WRITER(cow_file_faults)
+WRITER(cow_first_faults)
 READER(swap_in_faults)
 READER(swap_cache_faults)
 READER(file_read_faults)
@@ -399,6 +400,16 @@ static void run_cow_file(size_t n)
 	go();
 	cow_file_faults(area, n, PAGE);
 	done("cow_file", n);
+}
+
+/* The page is copied at its first touch, without having been mapped. */
+static void run_cow_first(size_t n)
+{
+	char *area = map(n * PAGE, MAP_PRIVATE, make_file(n, PAGE));
+
+	go();
+	cow_first_faults(area, n, PAGE);
+	done("cow_first", n);
 }
 
 static void run_swap_in(size_t n)
@@ -860,6 +871,7 @@ static const struct {
 	{ "zero_read", run_zero_read },
 	{ "cow", run_cow },
 	{ "cow_file", run_cow_file },
+	{ "cow_first", run_cow_first },
 	{ "swap_in", run_swap_in },
 	{ "swap_cache", run_swap_cache },
 	{ "file_read", run_file_read },

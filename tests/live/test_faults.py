@@ -54,6 +54,7 @@ def check_stall(stall, what):
     ("zero_read", 1000, "zero_read_faults", "zero", "user", False, True),
     ("cow", 1000, "cow_faults", "cow", "user", False, True),
     ("cow_file", 1000, "cow_file_faults", "cow", "user", False, True),
+    ("cow_first", 1000, "cow_first_faults", "cow", "user", False, True),
     ("swap_in", 1000, "swap_in_faults", "swap-in", "user", True, True),
     ("swap_cache", 1000, "swap_cache_faults", "swap-cache", "user", False, True),
     ("file_read", 1000, "file_read_faults", "file-read", "user", True, True),
