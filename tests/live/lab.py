@@ -23,7 +23,7 @@ BUILD = os.path.abspath(os.environ.get("BUILD", os.path.join(ROOT, "build")))
 FAULTPROF = os.path.abspath(os.environ.get("FAULTPROF", os.path.join(BUILD, "faultprof")))
 FAULTS = os.path.join(BUILD, "tests", "faults")
 KINDS = ("swap-in", "swap-cache", "file-read", "file-map", "zero", "cow", "shmem", "huge", "other")
-# In the machine of tests/vm/run, by software emulation, a second is worth a tenth of one.
+# In the machine of tests/vm/run, by software emulation, a second is worth a tenth of one outside.
 VM = bool(os.environ.get("FAULTPROF_VM"))
 TEST_SECONDS = 180 if VM else 120
 # The tier that every report has to name, unless its test asks for another. "": any.
