@@ -12,7 +12,7 @@ struct elf_file {
 	Elf *elf;     /* NULL: not open */
 	int fd;       /* owned; -1: in memory */
 	void *memory; /* owned; NULL: a file */
-	uint64_t size;
+	uint64_t size; /* bytes */
 };
 
 #define ELF_FILE_CLOSED { .fd = -1 }
@@ -29,6 +29,12 @@ void elf_file_close(struct elf_file *file);
 Elf_Scn *elf_file_section(const struct elf_file *file, const char *name, GElf_Shdr *header);
 /* Its bytes, decompressed; they live as long as @file. Returns 0 or -errno. */
 int elf_file_bytes(const struct elf_file *file, Elf_Scn *scn, const uint8_t **data, size_t *size);
+/* A string of table @section; lives as long as @file. NULL: there is none, or it is longer than
+ * anybody's name (ELF_FILE_MAX_STRING). */
+#define ELF_FILE_MAX_STRING 16384
+const char *elf_file_string(const struct elf_file *file, size_t section, uint64_t offset);
+/* What all sections come to once those that are compressed (or .zdebug_*) are unpacked. */
+uint64_t elf_file_unpacked(const struct elf_file *file);
 /* The section of code that covers @address; false: there is none. */
 bool elf_file_code_at(const struct elf_file *file, uint64_t address, GElf_Shdr *header);
 /* File offset to address. Returns 0 or -ENOENT when no segment holds it. */
