@@ -203,8 +203,7 @@ static int add_entry(struct cfi *cfi, uint64_t start, uint64_t size, uint64_t of
 {
 	if (cfi->nr_entries == cfi->capacity) {
 		size_t capacity = cfi->capacity ? cfi->capacity * 2 : 64;
-		struct cfi_entry *entries =
-			reallocarray(cfi->entries, capacity, sizeof(*entries));
+		struct cfi_entry *entries = reallocarray(cfi->entries, capacity, sizeof(*entries));
 
 		if (!entries)
 			return -ENOMEM;

@@ -20,7 +20,7 @@
 
 #define DEBUG_ROOT "/usr/lib/debug"
 #define MAX_MINI (64u << 20)
-#define MAX_DECODER (80u << 20)	      /* what "xz -9" takes to unpack */
+#define MAX_DECODER (80u << 20)	     /* what "xz -9" takes to unpack */
 #define MAX_CHECKSUMMED (2ull << 30) /* a file that only a checksum ties to its binary */
 
 static int open_path(const char *path, struct elf_file *ret)
@@ -95,8 +95,8 @@ static int try_link(const struct elf_file *file, const char *path, uint32_t crc,
 	else
 		belongs = checksum_is(ret, crc);
 	/* A link may name the file itself. */
-	if (file->fd >= 0 && !fstat(file->fd, &a) && !fstat(ret->fd, &b) &&
-	    a.st_dev == b.st_dev && a.st_ino == b.st_ino)
+	if (file->fd >= 0 && !fstat(file->fd, &a) && !fstat(ret->fd, &b) && a.st_dev == b.st_dev &&
+	    a.st_ino == b.st_ino)
 		belongs = false;
 	if (belongs)
 		return 0;

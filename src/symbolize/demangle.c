@@ -32,7 +32,10 @@ static bool has_rust_hash(const char *name, size_t length)
 /* Length of the escape at @at, 0: none; its character in @ret. */
 static size_t unescape(const char *at, char *ret)
 {
-	static const struct { const char *text; char c; } table[] = {
+	static const struct {
+		const char *text;
+		char c;
+	} table[] = {
 		{ "$SP$", '@' }, { "$BP$", '*' }, { "$RF$", '&' }, { "$LT$", '<' },
 		{ "$GT$", '>' }, { "$LP$", '(' }, { "$RP$", ')' }, { "$C$", ',' },
 	};
@@ -94,8 +97,9 @@ static size_t reference(const char *at, unsigned int *ret)
 	if (*at != 'S' && *at != 'T')
 		return 0;
 	for (; isdigit((unsigned char)at[n]) || isupper((unsigned char)at[n]); n++) {
-		number = number * 36 + (unsigned int)(isdigit((unsigned char)at[n]) ?
-						      at[n] - '0' : at[n] - 'A' + 10);
+		number = number * 36 + (unsigned int)(isdigit((unsigned char)at[n])
+							      ? at[n] - '0'
+							      : at[n] - 'A' + 10);
 		if (number > MAX_REFERENCES)
 			number = MAX_REFERENCES;
 	}

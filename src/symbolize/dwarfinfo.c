@@ -22,9 +22,8 @@
 
 #define MAX_DEPTH 64
 #define MAX_UNITS (1u << 19)
-#define MAX_PACKING 16	       /* of a whole file; real ones come to three or four */
-#define MIN_FUNCTION 4	       /* bytes of debug information that tell of one */
-#define MAX_SEARCH (1u << 20)  /* steps to find what is inlined at one address ... */
+#define MIN_FUNCTION 4		 /* bytes of debug information that tell of one */
+#define MAX_SEARCH (1u << 20)	 /* steps to find what is inlined at one address ... */
 #define MAX_SEARCHES (64u << 20) /* ... and at all: some four seconds */
 
 struct unit {
@@ -35,7 +34,7 @@ struct unit {
 
 struct dwarf_info {
 	Dwarf *dwarf, *alt;
-	struct elf_file alt_file;
+	struct elf_file image, alt_image;
 	struct unit *units;
 	size_t nr_units;
 	struct spans ranges; /* value: index of the unit */
@@ -51,8 +50,7 @@ static bool take(uint64_t *budget)
 	return true;
 }
 
-static void add_ranges(struct dwarf_info *info, struct spans *spans, Dwarf_Die *die,
-		       uint64_t value)
+static void add_ranges(struct dwarf_info *info, struct spans *spans, Dwarf_Die *die, uint64_t value)
 {
 	Dwarf_Addr base, start, end;
 	ptrdiff_t at = 0;
@@ -100,41 +98,53 @@ static void read_units(struct dwarf_info *info)
 	spans_sort(&info->ranges);
 }
 
-static bool has_debug_info(const struct elf_file *file)
+/* What dwz moved out of @file; Returns 0 (also when it did not) or -errno. */
+static int open_alt(struct dwarf_info *info, const struct elf_file *file)
 {
-	return elf_file_section(file, ".debug_info", NULL) ||
-	       elf_file_section(file, ".zdebug_info", NULL);
+	struct elf_file alt;
+	int r;
+
+	/* Left alone, libdw would open whatever the link names, a FIFO even; the image has no link.
+	 */
+	if (!elf_file_section(file, ".gnu_debugaltlink", NULL))
+		return 0;
+	r = debug_file_open_alt(file, &alt);
+	if (r < 0)
+		return r;
+	r = debug_image_new(&alt, &info->alt_image);
+	elf_file_close(&alt);
+	if (r < 0)
+		return r;
+	info->alt = dwarf_begin_elf(info->alt_image.elf, DWARF_C_READ, NULL);
+	if (!info->alt)
+		return -EBADMSG;
+	dwarf_setalt(info->dwarf, info->alt);
+	return 0;
 }
 
 int dwarf_info_new(const struct elf_file *file, struct dwarf_info **ret)
 {
+	struct elf_file image;
 	struct dwarf_info *info;
-	uint64_t bytes;
-	bool has_alt;
+	int r = debug_image_new(file, &image);
 
-	if (!has_debug_info(file))
-		return -ENOENT;
-	bytes = elf_file_unpacked(file);
-	if (bytes / MAX_PACKING > file->size)
-		return -EFBIG;
+	if (r < 0)
+		return r;
 	info = calloc(1, sizeof(*info));
-	if (!info)
+	if (!info) {
+		elf_file_close(&image);
 		return -ENOMEM;
-	info->alt_file = (struct elf_file)ELF_FILE_CLOSED;
-	info->steps = bytes;
-	info->functions = bytes / MIN_FUNCTION;
-	info->searches = MAX_SEARCHES;
-	info->dwarf = dwarf_begin_elf(file->elf, DWARF_C_READ, NULL);
-	/* Left alone, libdw would open whatever the link names, a FIFO even. */
-	has_alt = elf_file_section(file, ".gnu_debugaltlink", NULL);
-	if (info->dwarf && has_alt && !debug_file_open_alt(file, &info->alt_file)) {
-		info->alt = dwarf_begin_elf(info->alt_file.elf, DWARF_C_READ, NULL);
-		if (info->alt)
-			dwarf_setalt(info->dwarf, info->alt);
 	}
-	if (!info->dwarf || (has_alt && !info->alt)) {
+	info->image = image;
+	info->alt_image = (struct elf_file)ELF_FILE_CLOSED;
+	info->steps = image.size;
+	info->functions = image.size / MIN_FUNCTION;
+	info->searches = MAX_SEARCHES;
+	info->dwarf = dwarf_begin_elf(image.elf, DWARF_C_READ, NULL);
+	r = info->dwarf ? open_alt(info, file) : -EBADMSG;
+	if (r < 0) {
 		dwarf_info_free(info);
-		return -EBADMSG;
+		return r;
 	}
 	read_units(info);
 	*ret = info;
@@ -153,7 +163,8 @@ void dwarf_info_free(struct dwarf_info *info)
 		dwarf_end(info->dwarf);
 	if (info->alt)
 		dwarf_end(info->alt);
-	elf_file_close(&info->alt_file);
+	elf_file_close(&info->alt_image);
+	elf_file_close(&info->image);
 	free(info);
 }
 

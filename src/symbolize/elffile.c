@@ -24,10 +24,37 @@
 #define MAX_PACKING 256		  /* zlib reaches 1032, with nothing but zeros */
 #define MAX_VDSO (1u << 20)
 
-/* Size of the contents once unpacked; 0: makes no sense. Before SHF_COMPRESSED there was .zdebug_*:
- * "ZLIB", the size (big-endian), the data. libdw unpacks that, too, unasked; what looks like it
- * counts, whatever its name. */
-static uint64_t unpacked_size(const struct elf_file *file, Elf_Scn *scn, const GElf_Shdr *shdr)
+static Elf_Data *string_table(const struct elf_file *file, size_t section)
+{
+	Elf_Scn *scn = elf_getscn(file->elf, section);
+	GElf_Shdr shdr;
+	Elf_Data *data;
+
+	if (!scn || !gelf_getshdr(scn, &shdr) || shdr.sh_type != SHT_STRTAB ||
+	    (shdr.sh_flags & SHF_COMPRESSED))
+		return NULL;
+	data = elf_rawdata(scn, NULL);
+	return data && data->d_buf ? data : NULL;
+}
+
+/* Does its name begin with @prefix (or is it @prefix, with its end counted)? */
+static bool is_named(const GElf_Shdr *shdr, const Elf_Data *names, const char *prefix,
+		     size_t length)
+{
+	return names && shdr->sh_name < names->d_size && names->d_size - shdr->sh_name >= length &&
+	       !memcmp((const char *)names->d_buf + shdr->sh_name, prefix, length);
+}
+
+static Elf_Data *section_names(const struct elf_file *file)
+{
+	size_t index;
+
+	return elf_getshdrstrndx(file->elf, &index) ? NULL : string_table(file, index);
+}
+
+/* 0: makes no sense. Before SHF_COMPRESSED there was .zdebug_*: "ZLIB", the size (big-endian), the
+ * data. */
+uint64_t elf_file_unpacked_size(const struct elf_file *file, Elf_Scn *scn, const GElf_Shdr *shdr)
 {
 	uint64_t size;
 	GElf_Chdr chdr;
@@ -35,8 +62,7 @@ static uint64_t unpacked_size(const struct elf_file *file, Elf_Scn *scn, const G
 
 	if (shdr->sh_flags & SHF_COMPRESSED)
 		return !(shdr->sh_flags & SHF_ALLOC) && gelf_getchdr(scn, &chdr) ? chdr.ch_size : 0;
-	if (shdr->sh_type != SHT_PROGBITS || (shdr->sh_flags & SHF_ALLOC) ||
-	    shdr->sh_size < sizeof(head))
+	if (!is_named(shdr, section_names(file), ".zdebug_", 8) || shdr->sh_size < sizeof(head))
 		return shdr->sh_size;
 	if (file->memory)
 		memcpy(head, (const char *)file->memory + shdr->sh_offset, sizeof(head));
@@ -57,20 +83,8 @@ static bool section_sane(const struct elf_file *file, Elf_Scn *scn)
 		return true;
 	if (shdr.sh_offset > file->size || shdr.sh_size > file->size - shdr.sh_offset)
 		return false;
-	size = unpacked_size(file, scn, &shdr);
+	size = elf_file_unpacked_size(file, scn, &shdr);
 	return size && size <= MAX_UNPACKED && size / MAX_PACKING <= shdr.sh_size;
-}
-
-uint64_t elf_file_unpacked(const struct elf_file *file)
-{
-	Elf_Scn *scn = NULL;
-	uint64_t sum = 0;
-	GElf_Shdr shdr;
-
-	while ((scn = elf_nextscn(file->elf, scn)))
-		if (gelf_getshdr(scn, &shdr) && shdr.sh_type != SHT_NOBITS && shdr.sh_size)
-			sum += unpacked_size(file, scn, &shdr);
-	return sum;
 }
 
 static int check(const struct elf_file *file)
@@ -168,19 +182,6 @@ void elf_file_close(struct elf_file *file)
 	*file = (struct elf_file)ELF_FILE_CLOSED;
 }
 
-static Elf_Data *string_table(const struct elf_file *file, size_t section)
-{
-	Elf_Scn *scn = elf_getscn(file->elf, section);
-	GElf_Shdr shdr;
-	Elf_Data *data;
-
-	if (!scn || !gelf_getshdr(scn, &shdr) || shdr.sh_type != SHT_STRTAB ||
-	    (shdr.sh_flags & SHF_COMPRESSED))
-		return NULL;
-	data = elf_rawdata(scn, NULL);
-	return data && data->d_buf ? data : NULL;
-}
-
 const char *elf_file_string(const struct elf_file *file, size_t section, uint64_t offset)
 {
 	Elf_Data *data = string_table(file, section);
@@ -198,20 +199,14 @@ const char *elf_file_string(const struct elf_file *file, size_t section, uint64_
 
 Elf_Scn *elf_file_section(const struct elf_file *file, const char *name, GElf_Shdr *header)
 {
-	size_t length = strlen(name) + 1, names;
+	Elf_Data *names = file->elf ? section_names(file) : NULL;
 	Elf_Scn *scn = NULL;
-	Elf_Data *data;
 
-	if (!file->elf || elf_getshdrstrndx(file->elf, &names))
-		return NULL;
-	data = string_table(file, names);
-	while (data && (scn = elf_nextscn(file->elf, scn))) {
+	while (names && (scn = elf_nextscn(file->elf, scn))) {
 		GElf_Shdr shdr;
 
-		if (!gelf_getshdr(scn, &shdr) || shdr.sh_type == SHT_NOBITS)
-			continue;
-		if (shdr.sh_name >= data->d_size || data->d_size - shdr.sh_name < length ||
-		    memcmp((const char *)data->d_buf + shdr.sh_name, name, length))
+		if (!gelf_getshdr(scn, &shdr) || shdr.sh_type == SHT_NOBITS ||
+		    !is_named(&shdr, names, name, strlen(name) + 1))
 			continue;
 		if (header)
 			*header = shdr;

@@ -99,11 +99,13 @@ static int read_table(struct names *names, const struct elf_file *file, const ch
 	Elf_Data *data = scn ? elf_getdata(scn, NULL) : NULL;
 	size_t n = data ? data->d_size / sizeof(Elf64_Sym) : 0;
 	Elf_Data *versions = source == FROM_DYNSYM ? version_table(file) : NULL;
+	size_t before;
 
 	if (n > MAX_SYMBOLS)
 		n = MAX_SYMBOLS;
 	if (!n || (shdr.sh_type != SHT_SYMTAB && shdr.sh_type != SHT_DYNSYM))
 		return -ENOENT;
+	before = names->sized.n + names->loose.n;
 	for (size_t i = 1; i < n; i++) {
 		GElf_Versym version = 0;
 		const char *name;
@@ -124,7 +126,7 @@ static int read_table(struct names *names, const struct elf_file *file, const ch
 		if (r < 0)
 			return r;
 	}
-	return 0;
+	return names->sized.n + names->loose.n > before ? 0 : -ENOENT;
 }
 
 /* Ends each symbol of size zero where the next symbol, or its section, does. */

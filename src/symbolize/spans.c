@@ -23,9 +23,8 @@ int spans_add(struct spans *spans, uint64_t start, uint64_t end, uint64_t value,
 		spans->v = v;
 		spans->capacity = capacity;
 	}
-	spans->v[spans->n++] = (struct span){
-		.start = start, .end = end, .value = value, .rank = rank
-	};
+	spans->v[spans->n++] =
+		(struct span){ .start = start, .end = end, .value = value, .rank = rank };
 	return 0;
 }
 

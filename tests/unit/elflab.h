@@ -145,7 +145,7 @@ LAB const char *name_at(const struct binary *binary, uint64_t address, uint64_t 
 
 /* The name at @symbol, at its last byte, and its start, whatever has been stripped of it. */
 LAB void expect(const struct binary *binary, const char *truth, const char *symbol,
-		   const char *name)
+		const char *name)
 {
 	uint64_t size, start = nm(truth, symbol, &size);
 

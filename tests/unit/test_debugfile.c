@@ -44,13 +44,15 @@ static void separate_debug_file(void **state)
 	assert_int_equal(run("rm .debug/id.debug; cp crc-s.so crc2-s.so; cp id-s.so id3-s.so"), 0);
 	build_library("other.so", "-g -DOTHER -Wl,--build-id=0x0123456789abcdef");
 	assert_int_equal(run("objcopy --only-keep-debug other.so id.debug && "
-			     "objcopy --only-keep-debug inline.so crc.debug"), 0);
+			     "objcopy --only-keep-debug inline.so crc.debug"),
+			 0);
 	expect_debug("id3-s.so", "id.so", false);
 	expect_debug("crc2-s.so", "crc.so", false);
 
 	/* A link to something that would block, or is not a file. */
 	assert_int_equal(run("rm id.debug crc.debug && mkfifo id.debug && mkdir crc.debug && "
-			     "cp crc-s.so crc4-s.so && cp id-s.so id4-s.so"), 0);
+			     "cp crc-s.so crc4-s.so && cp id-s.so id4-s.so"),
+			 0);
 	expect_debug("id4-s.so", "id.so", false);
 	expect_debug("crc4-s.so", "crc.so", false);
 	assert_int_equal(run("rmdir crc.debug && rm id.debug"), 0);
@@ -62,12 +64,16 @@ static void compressed_debug_information(void **state)
 	build_library("packed.so", "-g -gz=zlib");
 	expect_debug("packed.so", "packed.so", true);
 	/* As it was before there was a flag for it. */
-	assert_int_equal(run("objcopy --compress-debug-sections=zlib-gnu packed.so packed-old.so && "
-			     "readelf -SW packed-old.so | grep -q '\\.zdebug_info'"), 0);
+	assert_int_equal(
+		run("objcopy --compress-debug-sections=zlib-gnu packed.so packed-old.so && "
+		    "readelf -SW packed-old.so | grep -q '\\.zdebug_info'"),
+		0);
 	expect_debug("packed-old.so", "packed.so", true);
 	/* In a file of its own, too. */
-	assert_int_equal(run("objcopy --only-keep-debug packed.so packed.debug && strip -o packed-s.so"
-			     " packed.so && objcopy --add-gnu-debuglink=packed.debug packed-s.so"), 0);
+	assert_int_equal(
+		run("objcopy --only-keep-debug packed.so packed.debug && strip -o packed-s.so"
+		    " packed.so && objcopy --add-gnu-debuglink=packed.debug packed-s.so"),
+		0);
 	expect_debug("packed-s.so", "packed.so", true);
 }
 
@@ -80,7 +86,8 @@ static void shared_debug_information(void **state)
 	build_library("one.so", "-g");
 	build_library("two.so", "-g -DOTHER");
 	assert_int_equal(run("cp one.so one-full.so && dwz -m common one.so two.so && "
-			     "readelf -SW one.so | grep -q gnu_debugaltlink"), 0);
+			     "readelf -SW one.so | grep -q gnu_debugaltlink"),
+			 0);
 	expect_debug("one.so", "one-full.so", true);
 	/* Without it, the names that are left still come from .symtab. */
 	assert_int_equal(run("mv common elsewhere && cp one.so alone.so"), 0);
@@ -122,7 +129,8 @@ static void endless_debug_file(void **state)
 	(void)state;
 	build_library("huge.so", "-g -Wl,--build-id=none");
 	assert_int_equal(run("objcopy --only-keep-debug huge.so huge.debug && strip -o huge-s.so "
-			     "huge.so && objcopy --add-gnu-debuglink=huge.debug huge-s.so"), 0);
+			     "huge.so && objcopy --add-gnu-debuglink=huge.debug huge-s.so"),
+			 0);
 	if (run("truncate -s 1T huge.debug"))
 		skip();
 	clock_gettime(CLOCK_MONOTONIC, &begin);
@@ -137,9 +145,11 @@ static void mini_debug_information(void **state)
 	if (!have("xz"))
 		skip();
 	build_library("full.so", "");
-	assert_int_equal(run("printf 'hidden\\n' > keep && objcopy -S --keep-symbols=keep full.so mini"
-			     " && xz -k mini && strip -o mini.so full.so && "
-			     "objcopy --add-section .gnu_debugdata=mini.xz mini.so"), 0);
+	assert_int_equal(
+		run("printf 'hidden\\n' > keep && objcopy -S --keep-symbols=keep full.so mini"
+		    " && xz -k mini && strip -o mini.so full.so && "
+		    "objcopy --add-section .gnu_debugdata=mini.xz mini.so"),
+		0);
 	struct binary binary = open_binary("mini.so");
 
 	expect(&binary, "full.so", "hidden", "hidden");
@@ -150,7 +160,8 @@ static void mini_debug_information(void **state)
 	assert_int_equal(run("head -c 200 mini.xz > cut.xz && strip -o cut.so full.so && "
 			     "objcopy --add-section .gnu_debugdata=cut.xz cut.so && "
 			     "strip -o bad.so full.so && "
-			     "objcopy --add-section .gnu_debugdata=keep bad.so"), 0);
+			     "objcopy --add-section .gnu_debugdata=keep bad.so"),
+			 0);
 	for (unsigned int i = 0; i < 2; i++) {
 		binary = open_binary(i ? "bad.so" : "cut.so");
 		expect(&binary, "full.so", "hidden", "-");

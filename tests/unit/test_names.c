@@ -71,8 +71,8 @@ static void physical_function_survives_a_cut(void **state)
 		if (frames_at(&binary, at, all) != 3)
 			continue;
 		seen = true;
-		assert_int_equal(symbolizer_frames(symbolizer, &binary, to_offset(&binary, at), two,
-						   2), 2);
+		assert_int_equal(
+			symbolizer_frames(symbolizer, &binary, to_offset(&binary, at), two, 2), 2);
 		assert_string_equal(two[0].function, "inner");
 		assert_string_equal(two[1].function, "hidden");
 		assert_false(two[1].inlined);
@@ -138,8 +138,8 @@ static const char aliased[] =
 	"__attribute__((noinline)) int own(char *p) { return __only_here(p) + 5; }\n"
 	"ALIAS(o, \"own\");\n";
 
-static const char aliased_versions[] =
-	"V1 { global: give; x; };\nV2 { global: take; __take; hold; _exit_like; own; o; local: *; } V1;\n";
+static const char aliased_versions[] = "V1 { global: give; x; };\nV2 { global: take; __take; hold; "
+				       "_exit_like; own; o; local: *; } V1;\n";
 
 static void the_name_that_callers_write(void **state)
 {
@@ -152,7 +152,8 @@ static void the_name_that_callers_write(void **state)
 			     "alias.c && objcopy -g alias.so alias-t.so && "
 			     "objcopy --only-keep-debug alias.so alias.debug && "
 			     "strip -o alias-s.so alias.so && objcopy --remove-section=.comment "
-			     "--add-gnu-debuglink=alias.debug alias-s.so alias-d.so"), 0);
+			     "--add-gnu-debuglink=alias.debug alias-s.so alias-d.so"),
+			 0);
 	for (unsigned int i = 0; i < 4; i++) {
 		struct binary binary = open_binary(files[i]);
 
@@ -177,7 +178,9 @@ static void system_calls_of_the_c_library(void **state)
 	(void)state;
 	assert_true(dladdr(dlsym(RTLD_DEFAULT, "read"), &info));
 	assert_int_equal(run("cp %s libc.so && objcopy -R .note.gnu.build-id -R .gnu_debuglink "
-			     "-R .gnu_debugdata -R .symtab libc.so libc-s.so", info.dli_fname), 0);
+			     "-R .gnu_debugdata -R .symtab libc.so libc-s.so",
+			     info.dli_fname),
+			 0);
 	for (unsigned int i = 0; i < 2; i++) {
 		struct binary binary = open_binary(i ? "libc-s.so" : "libc.so");
 
@@ -193,16 +196,20 @@ static void system_calls_of_the_c_library(void **state)
 
 static void mangled_names(void **state)
 {
-	static const struct { const char *mangled, *plain; } names[] = {
+	static const struct {
+		const char *mangled, *plain;
+	} names[] = {
 		{ "_ZN2ns3Foo3barEiPKc", "ns::Foo::bar(int, char const*)" },
 		{ "_ZN2ns3Foo3bazEv.cold", "ns::Foo::baz() [clone .cold]" },
 		{ "_ZN4core3fmt9Formatter3pad17h0123456789abcdefE", "core::fmt::Formatter::pad" },
 		{ "_ZN61_$LT$alloc..vec..Vec$LT$T$GT$$u20$as$u20$core..fmt..Debug$GT$3fmt"
-		  "17h0123456789abcdefE", "<alloc::vec::Vec<T> as core::fmt::Debug>::fmt" },
+		  "17h0123456789abcdefE",
+		  "<alloc::vec::Vec<T> as core::fmt::Debug>::fmt" },
 		{ "_RNvCsdcKRmEcX3Yu_5crate4main", "crate::main" },
 		{ "_RNvMs_NtC5crate3modNtB4_4Type6method", "<crate::mod::Type>::method" },
 		{ "_RINvC5crate7genericmReE", "crate::generic::<u32, &str>" },
-		{ "_RNvXC5crateNtB2_1ANtNtC4core3fmt5Debug3fmt", "<crate::A as core::fmt::Debug>::fmt" },
+		{ "_RNvXC5crateNtB2_1ANtNtC4core3fmt5Debug3fmt",
+		  "<crate::A as core::fmt::Debug>::fmt" },
 		{ "_RNCNvC5crate3run0B3_", "crate::run::{closure#0}" },
 		{ "_RINvC1c1fKj10_E", "c::f::<16>" },
 		{ "_ZNbroken", "_ZNbroken" },
@@ -215,7 +222,8 @@ static void mangled_names(void **state)
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		sprintf(source + strlen(source),
 			"__attribute__((noinline)) int f%zu(int a) __asm__(\"\\\"%s\\\"\");\n"
-			"int f%zu(int a) { return a * %zu; }\n", i, names[i].mangled, i, i + 3);
+			"int f%zu(int a) { return a * %zu; }\n",
+			i, names[i].mangled, i, i + 3);
 	write_text("mangled.c", source);
 	assert_int_equal(run("gcc -O2 -shared -fPIC -o mangled.so mangled.c"), 0);
 	binary = open_binary("mangled.so");
@@ -229,7 +237,8 @@ static void doubling_name(char *name, unsigned int depth)
 {
 	strcpy(name, "_Z1fSt4pairIiiE");
 	for (unsigned int i = 0; i < depth; i++)
-		sprintf(name + strlen(name), "S_IS%c_S%c_E", "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"[i],
+		sprintf(name + strlen(name), "S_IS%c_S%c_E",
+			"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"[i],
 			"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"[i]);
 }
 
@@ -259,10 +268,12 @@ static void cplusplus_by_debug_information(void **state)
 	(void)state;
 	if (!have("g++"))
 		skip();
-	write_text("plus.cc", "extern int sink(int);\nnamespace outer { template <class T> struct Box {\n"
-			      "	inline __attribute__((always_inline)) T get(T a) { return sink(a) + 1; }\n"
-			      "	static __attribute__((noinline, noipa)) T put(T a) { Box b; return b.get(a); }\n"
-			      "}; }\nint use(int a) { return outer::Box<int>::put(a) + 2; }\n");
+	write_text("plus.cc",
+		   "extern int sink(int);\nnamespace outer { template <class T> struct Box {\n"
+		   "	inline __attribute__((always_inline)) T get(T a) { return sink(a) + 1; }\n"
+		   "	static __attribute__((noinline, noipa)) T put(T a) { Box b; return "
+		   "b.get(a); }\n"
+		   "}; }\nint use(int a) { return outer::Box<int>::put(a) + 2; }\n");
 	assert_int_equal(run("g++ -g -O2 -shared -fPIC -o plus.so plus.cc"), 0);
 	binary = open_binary("plus.so");
 	expect(&binary, "plus.so", "_Z3usei", "use(int)");
@@ -290,7 +301,8 @@ static void rust_by_its_compiler(void **state)
 
 		if (run("RUSTC_BOOTSTRAP=1 rustc -O -Cdebuginfo=0 --crate-type=dylib "
 			"--crate-name=krate -Z unstable-options -C symbol-mangling-version=%s "
-			"-o rust.so lib.rs", schemes[i])) {
+			"-o rust.so lib.rs",
+			schemes[i])) {
 			print_message("rustc cannot do %s: skipped\n", schemes[i]);
 			continue;
 		}
@@ -299,8 +311,8 @@ static void rust_by_its_compiler(void **state)
 		assert_int_equal(fscanf(pipe, "%*x %*c %255s", symbol), 1);
 		pclose(pipe);
 		binary = open_binary("rust.so");
-		expect(&binary, "rust.so", symbol, i ? "<krate::inner::Pool>::grab" :
-						       "krate::inner::Pool::grab");
+		expect(&binary, "rust.so", symbol,
+		       i ? "<krate::inner::Pool>::grab" : "krate::inner::Pool::grab");
 		close_binary(&binary);
 		run("mv rust.so rust%u.so", i);
 	}
@@ -312,12 +324,14 @@ static void assembly_without_sizes(void **state)
 	uint64_t first;
 
 	(void)state;
-	write_text("bare.s", ".text\n.globl bare_a\nbare_a: .fill 16, 1, 0x90\n ret\n"
-			     ".globl bare_b\nbare_b: .fill 8, 1, 0x90\n ret\n"
-			     ".type local_c, @function\nlocal_c: .cfi_startproc\n .fill 8, 1, 0x90\n"
-			     " ret\n.cfi_endproc\n.section .note.GNU-stack\n");
+	write_text("bare.s",
+		   ".text\n.globl bare_a\nbare_a: .fill 16, 1, 0x90\n ret\n"
+		   ".globl bare_b\nbare_b: .fill 8, 1, 0x90\n ret\n"
+		   ".type local_c, @function\nlocal_c: .cfi_startproc\n .fill 8, 1, 0x90\n"
+		   " ret\n.cfi_endproc\n.section .note.GNU-stack\n");
 	assert_int_equal(run("gcc -shared -nostdlib -o bare.so bare.s && "
-			     "strip -o bare-s.so bare.so"), 0);
+			     "strip -o bare-s.so bare.so"),
+			 0);
 	first = nm("bare.so", "bare_a", NULL);
 	binary = open_binary("bare.so");
 	assert_string_equal(name_at(&binary, first + 16, first), "bare_a");
@@ -352,8 +366,10 @@ static void linkage_table(void **state)
 		build_library(name, flags[i]);
 		assert_int_equal(run("strip %s", name), 0);
 		binary = open_binary(name);
-		snprintf(command, sizeof(command), "objdump -d -j .plt -j .plt.sec -j .plt.got %s | "
-			 "sed -n 's/^\\([0-9a-f]*\\) <\\(.*@plt\\)>:/\\1 \\2/p'", binary.path);
+		snprintf(command, sizeof(command),
+			 "objdump -d -j .plt -j .plt.sec -j .plt.got %s | "
+			 "sed -n 's/^\\([0-9a-f]*\\) <\\(.*@plt\\)>:/\\1 \\2/p'",
+			 binary.path);
 		pipe = popen(command, "r");
 		while (fscanf(pipe, "%lx %127s", &address, symbol) == 2) {
 			assert_string_equal(name_at(&binary, address, address), symbol);
@@ -375,8 +391,10 @@ static void vdso(void **state)
 	(void)state;
 	if (!function)
 		skip();
-	assert_int_equal(symbolizer_frames(symbolizer, &binary, (uint64_t)function -
-					   getauxval(AT_SYSINFO_EHDR), &frame, 1), 1);
+	assert_int_equal(symbolizer_frames(symbolizer, &binary,
+					   (uint64_t)function - getauxval(AT_SYSINFO_EHDR), &frame,
+					   1),
+			 1);
 	assert_non_null(frame.function);
 	assert_non_null(strstr(frame.function, "getcpu"));
 	assert_string_equal(frame.module, "[vdso]");
@@ -385,7 +403,9 @@ static void vdso(void **state)
 
 static void nothing_to_know(void **state)
 {
-	struct binary none = { .inode = 12345, .path = (char *)"/x/y", .name = (char *)"y", .fd = -1 };
+	struct binary none = {
+		.inode = 12345, .path = (char *)"/x/y", .name = (char *)"y", .fd = -1
+	};
 	struct binary text;
 	struct frame frame;
 
@@ -415,7 +435,8 @@ static void build_id_like_readelf(void **state)
 	build_library("id.so", "-Wl,--build-id=sha1");
 	build_library("crc.so", "-Wl,--build-id=none");
 	binary = open_binary("id.so");
-	snprintf(command, sizeof(command), "readelf -n %s | sed -n 's/.*Build ID: //p'", binary.path);
+	snprintf(command, sizeof(command), "readelf -n %s | sed -n 's/.*Build ID: //p'",
+		 binary.path);
 	pipe = popen(command, "r");
 	assert_int_equal(fscanf(pipe, "%127s", id), 1);
 	pclose(pipe);

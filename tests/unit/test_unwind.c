@@ -32,7 +32,8 @@ static struct image *own_image(struct binary_table *table)
 		region.offset = offset;
 		region.exec = mode[2] == 'x';
 		if (inode || !strcmp(path, "[vdso]"))
-			region.binary = binary_get(table, (uint64_t)major << 32 | minor, inode, path);
+			region.binary =
+				binary_get(table, (uint64_t)major << 32 | minor, inode, path);
 		if (region.binary && inode && region.binary->fd < 0)
 			region.binary->fd = open(path, O_RDONLY | O_CLOEXEC);
 		assert_int_equal(image_add_region(image, &region), 0);
@@ -48,13 +49,11 @@ static void *truth[FP_MAX_FRAMES];
 static int nr_truth;
 
 /* Copies registers and stack as they are in here: the first frame is this function itself. */
-__attribute__((noipa, no_sanitize("address")))
-static void capture(void)
+__attribute__((noipa, no_sanitize("address"))) static void capture(void)
 {
-	static const int order[FP_NR_REGS] = {
-		REG_RAX, REG_RDX, REG_RCX, REG_RBX, REG_RSI, REG_RDI, REG_RBP, REG_RSP, REG_R8,
-		REG_R9, REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15, REG_RIP
-	};
+	static const int order[FP_NR_REGS] = { REG_RAX, REG_RDX, REG_RCX, REG_RBX, REG_RSI, REG_RDI,
+					       REG_RBP, REG_RSP, REG_R8,  REG_R9,  REG_R10, REG_R11,
+					       REG_R12, REG_R13, REG_R14, REG_R15, REG_RIP };
 	ucontext_t context;
 	const volatile unsigned char *from;
 
@@ -72,8 +71,7 @@ static void capture(void)
  * The kernel puts vector state between the registers and the interrupted stack, more of it on some
  * machines than a raw stack can hold. Nothing reads it: take it out, as if it were small.
  */
-__attribute__((no_sanitize("address")))
-static void close_gap(const ucontext_t *context)
+__attribute__((no_sanitize("address"))) static void close_gap(const ucontext_t *context)
 {
 	const greg_t *saved = context->uc_mcontext.gregs;
 	size_t keep = (size_t)((uintptr_t)(saved + NGREG) - captured.reg[7] + 15) & ~(size_t)15;
@@ -146,11 +144,14 @@ static unsigned int walk_by_rules(const struct fp_rule *rules, unsigned int n, u
 		ips[i] = ip;
 		if (rules[i].how != FP_RULE_RSP && rules[i].how != FP_RULE_RBP)
 			return i + 1;
-		cfa = (rules[i].how == FP_RULE_RSP ? sp : bp) + (uint64_t)(int64_t)rules[i].cfa_offset;
+		cfa = (rules[i].how == FP_RULE_RSP ? sp : bp) +
+		      (uint64_t)(int64_t)rules[i].cfa_offset;
 		memcpy(&ip, captured.data + (cfa - 8 - base), 8);
 		if (rules[i].rbp_offset != FP_RBP_SAME)
-			memcpy(&bp, captured.data +
-			       (cfa + (uint64_t)(int64_t)rules[i].rbp_offset - base), 8);
+			memcpy(&bp,
+			       captured.data +
+				       (cfa + (uint64_t)(int64_t)rules[i].rbp_offset - base),
+			       8);
 		sp = cfa;
 	}
 	return n;
@@ -163,13 +164,13 @@ static const char *function_of(const struct image *image, uint64_t ip, bool back
 	unsigned int n;
 
 	assert_non_null(region);
-	n = symbolizer_frames(symbolizer, region->binary, ip - back - region->start + region->offset,
-			      frames, 16);
+	n = symbolizer_frames(symbolizer, region->binary,
+			      ip - back - region->start + region->offset, frames, 16);
 	return frames[n - 1].function ? frames[n - 1].function : "-";
 }
 
-__attribute__((noipa))
-static void unwind_and_compare(int n, const char *const *names, unsigned int nr_names)
+__attribute__((noipa)) static void unwind_and_compare(int n, const char *const *names,
+						      unsigned int nr_names)
 {
 	struct binary_table table = { 0 };
 	struct image *image = own_image(&table);
@@ -188,9 +189,10 @@ static void unwind_and_compare(int n, const char *const *names, unsigned int nr_
 	assert_int_equal(found, nr_truth);
 	for (unsigned int i = 1; i < found; i++)
 		assert_int_equal(ips[i], (uint64_t)truth[i] +
-				 (by_signal && rules[i - 1].how == FP_RULE_RAW));
+						 (by_signal && rules[i - 1].how == FP_RULE_RAW));
 	for (unsigned int i = 0, at = 0; i < nr_names; i++, at++) {
-		while (by_signal && at < found && strcmp(function_of(image, ips[at], true), names[i]))
+		while (by_signal && at < found &&
+		       strcmp(function_of(image, ips[at], true), names[i]))
 			at++; /* what raise() is made of */
 		assert_true(at < found);
 		assert_string_equal(function_of(image, ips[at], true), names[i]);
@@ -209,9 +211,11 @@ static void unwind_and_compare(int n, const char *const *names, unsigned int nr_
 
 	/* Asked again, from the cache; and for fewer frames than there are. */
 	assert_int_equal(symbolizer_unwind(symbolizer, image, 0, &captured, walked, rules,
-					   FP_MAX_FRAMES, &end), found);
+					   FP_MAX_FRAMES, &end),
+			 found);
 	assert_memory_equal(walked, ips, found * sizeof(*ips));
-	assert_int_equal(symbolizer_unwind(symbolizer, image, 0, &captured, walked, rules, 2, &end), 2);
+	assert_int_equal(symbolizer_unwind(symbolizer, image, 0, &captured, walked, rules, 2, &end),
+			 2);
 	assert_int_equal(end, FP_STACK_DEEP);
 	image_free(image);
 	binary_table_release(&table);
@@ -229,8 +233,8 @@ static void own_stack(void **state)
 
 static void through_a_realigned_frame(void **state)
 {
-	static const char *const names[] = { "capture", "chain_c", "chain_b", "chain_realigned",
-					     "chain_a", "unwind_and_compare" };
+	static const char *const names[] = { "capture",		"chain_c", "chain_b",
+					     "chain_realigned", "chain_a", "unwind_and_compare" };
 
 	(void)state;
 	by_signal = false;
@@ -308,18 +312,21 @@ static void ends_say_why(void **state)
 	by_signal = false;
 	chain_a(1);
 	captured.bytes = 40; /* capture() has a ucontext_t: larger */
-	assert_int_equal(symbolizer_unwind(symbolizer, image, 0, &captured, ips, rules,
-					   FP_MAX_FRAMES, &end), 1);
+	assert_int_equal(
+		symbolizer_unwind(symbolizer, image, 0, &captured, ips, rules, FP_MAX_FRAMES, &end),
+		1);
 	assert_int_equal(end, FP_STACK_DEEP);
 	assert_int_equal(rules[0].how, FP_RULE_RSP);
 	captured.reg[16] = (uintptr_t)&captured; /* no code */
-	assert_int_equal(symbolizer_unwind(symbolizer, image, 0, &captured, ips, rules,
-					   FP_MAX_FRAMES, &end), 1);
+	assert_int_equal(
+		symbolizer_unwind(symbolizer, image, 0, &captured, ips, rules, FP_MAX_FRAMES, &end),
+		1);
 	assert_int_equal(end, FP_STACK_NO_RULE);
 	assert_int_equal(rules[0].how, FP_RULE_NONE);
 	captured.reg[16] = 0;
-	assert_int_equal(symbolizer_unwind(symbolizer, image, 0, &captured, ips, rules,
-					   FP_MAX_FRAMES, &end), 1);
+	assert_int_equal(
+		symbolizer_unwind(symbolizer, image, 0, &captured, ips, rules, FP_MAX_FRAMES, &end),
+		1);
 	assert_int_equal(rules[0].how, FP_RULE_NONE);
 	image_free(image);
 	binary_table_release(&table);
@@ -354,7 +361,8 @@ static struct fp_rule libdw_rule(Dwarf_CFI *cfi, uint64_t address)
 	else
 		goto out;
 	if (dwarf_frame_cfa(frame, &ops, &n) || n != 1 ||
-	    (ops[0].atom != DW_OP_breg7 && ops[0].atom != DW_OP_breg6 && ops[0].atom != DW_OP_bregx))
+	    (ops[0].atom != DW_OP_breg7 && ops[0].atom != DW_OP_breg6 &&
+	     ops[0].atom != DW_OP_bregx))
 		goto out;
 	if (ops[0].atom == DW_OP_breg7 || (ops[0].atom == DW_OP_bregx && ops[0].number == 7))
 		rule.how = FP_RULE_RSP;
@@ -387,8 +395,8 @@ static void rules_like_libdw(void **state)
 		captured.reg[16] = at;
 		symbolizer_unwind(symbolizer, image, 0, &captured, ips, &rule, 1, &end);
 		if (rule.how != other.how)
-			fail_msg("%#lx: %d, libdw %d", at - region->start + region->offset, rule.how,
-				 other.how);
+			fail_msg("%#lx: %d, libdw %d", at - region->start + region->offset,
+				 rule.how, other.how);
 		if (rule.how == FP_RULE_RSP || rule.how == FP_RULE_RBP) {
 			assert_int_equal(rule.cfa_offset, other.cfa_offset);
 			assert_int_equal(rule.rbp_offset, other.rbp_offset);
@@ -423,10 +431,12 @@ static void quick_once_warm(void **state)
 		frames += symbolizer_unwind(symbolizer, image, 0, &captured, ips, rules,
 					    FP_MAX_FRAMES, &end);
 	clock_gettime(CLOCK_MONOTONIC, &b);
-	print_message("%.0f ns a frame\n", ((double)(b.tv_sec - a.tv_sec) * 1e9 +
-					    (double)(b.tv_nsec - a.tv_nsec)) / (double)frames);
+	print_message("%.0f ns a frame\n",
+		      ((double)(b.tv_sec - a.tv_sec) * 1e9 + (double)(b.tv_nsec - a.tv_nsec)) /
+			      (double)frames);
 	assert_true(((double)(b.tv_sec - a.tv_sec) * 1e9 + (double)(b.tv_nsec - a.tv_nsec)) /
-		    (double)frames < 20000);
+			    (double)frames <
+		    20000);
 	image_free(image);
 	binary_table_release(&table);
 }
