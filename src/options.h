@@ -21,7 +21,8 @@ struct options {
 	double duration_s;	   /* 0: until interrupted */
 	const char *output;	   /* NULL: standard output */
 	const struct sink *sink;
-	unsigned int top; /* 0: all */
+	unsigned int top; /* rows a table; 0: all */
+	bool top_given;	  /* false: top is the sink's own */
 	uint32_t kinds;	  /* bit by enum fp_kind */
 	uint32_t modes;	  /* bit by enum fp_mode */
 	bool stacks, inherit;

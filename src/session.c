@@ -337,8 +337,9 @@ static int choose_tier(struct session *s)
 		return r ? tell_obstacle(s, wanted, r) : 0;
 	}
 	for (enum tier tier = TIER_FENTRY; r && tier <= TIER_PERF; tier++) {
-		if (tier_works(s, tier))
-			r = open_tier(s, tier);
+		if (!tier_works(s, tier))
+			continue;
+		r = open_tier(s, tier);
 		if (r)
 			log_info("not by %s: %s", tier_name(tier), strerror(-r));
 	}

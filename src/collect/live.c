@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * There are two site maps: one is filled while the other is emptied. After the switch, a program
- * that read the old value may still be writing; membarrier() waits for all of them, because each
- * runs without being scheduled away.
+ * that read the old value may still be writing; membarrier() waits for all of them.
  *
  * Images are numbered by both sides: here when a process is added, in the kernel at an exec.
  */
@@ -15,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -41,7 +41,8 @@ struct live_collector {
 	struct completion *completions;
 	unsigned int nr_completions, nr_cpus, sites;
 	struct image *unknown; /* of faults whose program nobody told of */
-	struct fp_counts *per_cpu;
+	const struct fp_counts *per_cpu; /* mapped, of nr_cpus */
+	int last; /* reading it settles the last fault of each thread; -1: not open */
 	uint64_t drained; /* value of fp_counts.sites when the map was switched */
 	uint64_t polled_ns;
 	struct collect_counts counts;
@@ -106,6 +107,8 @@ static int configure(struct live_collector *c, const struct live_options *option
 	}
 	if (!r && options->ring_bytes)
 		r = bpf_map__set_max_entries(s->maps.ring, options->ring_bytes);
+	if (!r)
+		r = bpf_map__set_max_entries(s->maps.counts, c->nr_cpus);
 	c->sites = bpf_map__max_entries(s->maps.sites_even);
 	choose_programs(s, options->fentry);
 	return r;
@@ -116,12 +119,22 @@ static int on_event(void *ctx, void *data, size_t size);
 static int allocate(struct live_collector *c)
 {
 	c->nr_cpus = libbpf_num_possible_cpus();
-	c->per_cpu = calloc(c->nr_cpus, sizeof(*c->per_cpu));
 	c->completions = calloc(2 * c->nr_cpus, sizeof(*c->completions));
 	c->keys = calloc(BATCH, sizeof(*c->keys));
 	c->values = calloc(BATCH, sizeof(*c->values));
 	c->unknown = image_new(0, 0, "[unknown]");
-	return c->per_cpu && c->completions && c->keys && c->values && c->unknown ? 0 : -ENOMEM;
+	return c->completions && c->keys && c->values && c->unknown ? 0 : -ENOMEM;
+}
+
+static int map_counts(struct live_collector *c)
+{
+	void *at = mmap(NULL, c->nr_cpus * sizeof(*c->per_cpu), PROT_READ, MAP_SHARED,
+			bpf_map__fd(c->skeleton->maps.counts), 0);
+
+	if (at == MAP_FAILED)
+		return -errno;
+	c->per_cpu = at;
+	return 0;
 }
 
 int live_collector_new(const struct live_options *options, struct mappings *mappings,
@@ -135,6 +148,7 @@ int live_collector_new(const struct live_options *options, struct mappings *mapp
 	if (!options->debug)
 		libbpf_set_print(quiet);
 	c->mappings = mappings;
+	c->last = -1;
 	r = allocate(c);
 	if (!r) {
 		c->skeleton = faults__open();
@@ -142,6 +156,8 @@ int live_collector_new(const struct live_options *options, struct mappings *mapp
 	}
 	if (!r)
 		r = faults__load(c->skeleton);
+	if (!r)
+		r = map_counts(c);
 	if (!r) {
 		c->ring = ring_buffer__new(bpf_map__fd(c->skeleton->maps.ring), on_event, c, NULL);
 		r = c->ring ? 0 : -errno;
@@ -166,10 +182,13 @@ void live_collector_free(struct live_collector *c)
 			close(c->completions[i].fd);
 	}
 	ring_buffer__free(c->ring);
+	if (c->last >= 0)
+		close(c->last);
+	if (c->per_cpu)
+		munmap((void *)c->per_cpu, c->nr_cpus * sizeof(*c->per_cpu));
 	faults__destroy(c->skeleton);
 	image_free(c->unknown);
 	free(c->completions);
-	free(c->per_cpu);
 	free(c->values);
 	free(c->keys);
 	free(c);
@@ -233,6 +252,10 @@ int live_collector_start(struct live_collector *c)
 {
 	int r = faults__attach(c->skeleton);
 
+	if (!r) {
+		c->last = bpf_iter_create(bpf_link__fd(c->skeleton->links.on_last));
+		r = c->last < 0 ? -errno : 0;
+	}
 	for (unsigned int cpu = 0; !r && cpu < c->nr_cpus; cpu++) {
 		r = attach_completion(c, cpu, PERF_COUNT_SW_PAGE_FAULTS_MAJ,
 				      c->skeleton->progs.on_major);
@@ -361,6 +384,13 @@ static int drain_map(struct live_collector *c, int fd)
 	return r;
 }
 
+/* Until every program that runs now has ended: each runs without being scheduled away. */
+static void wait_for_programs(void)
+{
+	if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0))
+		usleep(20000);
+}
+
 /* The programs switch to the other map; what the one before holds is handed on. */
 static int drain_sites(struct live_collector *c)
 {
@@ -368,8 +398,7 @@ static int drain_sites(struct live_collector *c)
 	bool odd = s->bss->odd;
 
 	__atomic_store_n(&s->bss->odd, !odd, __ATOMIC_SEQ_CST);
-	if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0))
-		usleep(20000);
+	wait_for_programs();
 	return drain_map(c, bpf_map__fd(odd ? s->maps.sites_odd : s->maps.sites_even));
 }
 
@@ -395,17 +424,12 @@ static int drain_overflow(struct live_collector *c)
 	return r;
 }
 
-static int sum_counts(const struct live_collector *c, struct fp_counts *ret)
+static void sum_counts(const struct live_collector *c, struct fp_counts *ret)
 {
-	uint32_t zero = 0;
-
 	memset(ret, 0, sizeof(*ret));
-	if (bpf_map_lookup_elem(bpf_map__fd(c->skeleton->maps.counts), &zero, c->per_cpu))
-		return -errno;
 	for (unsigned int cpu = 0; cpu < c->nr_cpus; cpu++) {
-		const struct fp_counts *part = &c->per_cpu[cpu];
+		const volatile struct fp_counts *part = &c->per_cpu[cpu];
 
-		ret->seen += part->seen;
 		ret->failed += part->failed;
 		ret->sites += part->sites;
 		ret->faults += part->faults;
@@ -413,7 +437,6 @@ static int sum_counts(const struct live_collector *c, struct fp_counts *ret)
 		for (int i = 0; i < FP_NR_LOSSES; i++)
 			ret->lost[i] += part->lost[i];
 	}
-	return 0;
 }
 
 int live_collector_poll(struct live_collector *c, int timeout_ms, collect_fault_fn fn, void *arg)
@@ -431,8 +454,8 @@ int live_collector_poll(struct live_collector *c, int timeout_ms, collect_fault_
 		r = mappings_poll(c->mappings, UINT64_MAX);
 	if (r < 0)
 		return r;
-	r = sum_counts(c, &counts);
-	if (!r && counts.sites - c->drained > WATERMARK(c->sites)) {
+	sum_counts(c, &counts);
+	if (counts.sites - c->drained > WATERMARK(c->sites)) {
 		c->drained = counts.sites;
 		r = drain_sites(c);
 	}
@@ -454,32 +477,27 @@ void live_collector_teach(struct live_collector *c, const struct image *image, c
 	}
 }
 
-/* What the kernel counted and the programs did not see. System-wide, so an upper bound. */
-static int count_skipped(struct live_collector *c)
+/* Lets the kernel walk its threads: see on_last(). */
+static int settle_last(struct live_collector *c)
 {
-	struct fp_counts counts;
-	uint64_t counted = 0;
-	int r;
+	char nothing[64];
+	ssize_t n;
 
-	for (unsigned int i = 0; i < c->nr_completions; i++) {
-		uint64_t count;
-
-		if (read(c->completions[i].fd, &count, sizeof(count)) != sizeof(count))
-			return -EIO;
-		counted += count;
-	}
-	r = sum_counts(c, &counts);
-	if (!r && counted > counts.seen)
-		c->counts.lost[FP_LOSS_SKIPPED] = counted - counts.seen;
-	return r;
+	do
+		n = read(c->last, nothing, sizeof(nothing));
+	while (n > 0 || (n < 0 && errno == EAGAIN));
+	return n < 0 ? -errno : 0;
 }
 
 int live_collector_stop(struct live_collector *c, collect_fault_fn fn, void *arg)
 {
-	int r = 0;
+	int r;
 
 	c->fn = fn;
 	c->arg = arg;
+	c->skeleton->bss->ending = true;
+	wait_for_programs();
+	r = settle_last(c);
 	for (unsigned int i = 0; i < c->nr_completions; i++) {
 		if (ioctl(c->completions[i].fd, PERF_EVENT_IOC_DISABLE, 0))
 			r = -errno;
@@ -493,7 +511,7 @@ int live_collector_stop(struct live_collector *c, collect_fault_fn fn, void *arg
 		r = drain_sites(c);
 	if (!r)
 		r = drain_overflow(c);
-	return r ? r : count_skipped(c);
+	return r;
 }
 
 void live_collector_counts(const struct live_collector *c, struct collect_counts *ret)
@@ -501,8 +519,7 @@ void live_collector_counts(const struct live_collector *c, struct collect_counts
 	struct fp_counts counts;
 
 	*ret = c->counts;
-	if (sum_counts(c, &counts))
-		return;
+	sum_counts(c, &counts);
 	ret->failed = counts.failed;
 	for (int i = 0; i < FP_NR_LOSSES; i++)
 		ret->lost[i] += counts.lost[i];
@@ -527,7 +544,8 @@ bool live_collector_alive(const struct live_collector *c)
 
 bool live_collector_usable(const struct live_collector *c)
 {
-	struct fp_counts counts;
+	uint32_t key;
 
-	return !sum_counts(c, &counts);
+	return !bpf_map_get_next_key(bpf_map__fd(c->skeleton->maps.targets), NULL, &key) ||
+	       errno == ENOENT;
 }

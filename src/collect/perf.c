@@ -449,7 +449,7 @@ int perf_collector_stop(struct perf_collector *c, collect_fault_fn fn, void *arg
 			return -EIO;
 		counted += count;
 	}
-	c->counts.lost[FP_LOSS_SKIPPED] = counted > c->samples ? counted - c->samples : 0;
+	c->counts.lost[FP_LOSS_SAMPLE] = counted > c->samples ? counted - c->samples : 0;
 	c->stopped = true;
 	return 0;
 }
@@ -458,6 +458,6 @@ void perf_collector_counts(const struct perf_collector *c, struct collect_counts
 {
 	*ret = c->counts;
 	if (!c->stopped)
-		ret->lost[FP_LOSS_SKIPPED] = perf_rings_lost(c->rings);
+		ret->lost[FP_LOSS_SAMPLE] = perf_rings_lost(c->rings);
 	ret->lost[FP_LOSS_MAPPING] += mappings_lost(c->mappings);
 }

@@ -34,7 +34,7 @@ int perf_collector_start(struct perf_collector *collector);
 int perf_collector_poll(struct perf_collector *collector, int timeout_ms, collect_fault_fn fn,
 			void *arg);
 /* Counting ends, what is left is handed on, and the kernel's own counts are compared with the
- * samples seen: the difference is FP_LOSS_SKIPPED. */
+ * samples seen: the difference is FP_LOSS_SAMPLE. */
 int perf_collector_stop(struct perf_collector *collector, collect_fault_fn fn, void *arg);
 /* Final after perf_collector_stop(); before, of losses only what the kernel told by now. */
 void perf_collector_counts(const struct perf_collector *collector, struct collect_counts *ret);

@@ -385,7 +385,7 @@ static void check_faults(void (*work)(void))
 	assert_int_equal(seen.wrong_kind, 0);
 	assert_int_equal(seen.no_own, 0);
 	assert_int_equal(counts.user + counts.kernel, seen.all);
-	assert_int_equal(counts.lost[FP_LOSS_SKIPPED], 0);
+	assert_int_equal(counts.lost[FP_LOSS_SAMPLE], 0);
 	assert_int_equal(counts.lost[FP_LOSS_MAPPING], 0);
 	/* Unprivileged, faults of the child that the kernel raised are out of sight: a thread's or
 	 * a process's start and end has some. */
