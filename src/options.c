@@ -173,16 +173,9 @@ static int set_slow(struct options *o, const char *text)
 	return r;
 }
 
-const char *tier_name(enum tier tier)
-{
-	static const char *const names[] = { "auto", "fentry", "tracepoint", "perf" };
-
-	return names[tier];
-}
-
 static int set_tier(struct options *o, const char *text)
 {
-	for (enum tier tier = TIER_AUTO; tier <= TIER_PERF; tier++) {
+	for (enum tier tier = TIER_AUTO; tier < NR_TIERS; tier++) {
 		if (!strcmp(text, tier_name(tier))) {
 			o->tier = tier;
 			return 0;

@@ -9,8 +9,7 @@
 #include <sys/types.h>
 
 #include "model/sink.h"
-
-enum tier { TIER_AUTO, TIER_FENTRY, TIER_TRACEPOINT, TIER_PERF };
+#include "model/tier.h"
 
 struct options {
 	enum { ACTION_RUN, ACTION_PROBE, ACTION_VERSION, ACTION_HELP } action;
@@ -37,6 +36,5 @@ struct options {
 int options_parse(int argc, char **argv, struct options *ret);
 void options_release(struct options *options);
 void options_help(void);
-const char *tier_name(enum tier tier);
 
 #endif

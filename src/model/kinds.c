@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "model/profile.h"
+#include "model/tier.h"
 
 static const char *const kinds[FP_NR_KINDS] = {
 	[FP_SWAP_IN] = "swap-in",     [FP_SWAP_CACHE] = "swap-cache",
@@ -17,6 +18,13 @@ static const char *const kinds[FP_NR_KINDS] = {
 static const char *const modes[FP_NR_MODES] = {
 	[FP_USER] = "user",
 	[FP_KERNEL] = "kernel",
+};
+
+static const char *const tiers[NR_TIERS] = {
+	[TIER_AUTO] = "auto",
+	[TIER_FENTRY] = "fentry",
+	[TIER_TRACEPOINT] = "tracepoint",
+	[TIER_PERF] = "perf",
 };
 
 static const struct {
@@ -72,4 +80,9 @@ const char *loss_text(enum fp_loss loss)
 bool loss_counts(enum fp_loss loss)
 {
 	return (unsigned int)loss < FP_NR_LOSSES && losses[loss].counts;
+}
+
+const char *tier_name(enum tier tier)
+{
+	return (unsigned int)tier < NR_TIERS ? tiers[tier] : "?";
 }
