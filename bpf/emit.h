@@ -115,7 +115,7 @@ static __always_inline struct fp_site_value *site_get(void *map, const struct fp
 		return site;
 	fresh = bpf_map_lookup_elem(&empty_site, &zero);
 	if (fresh && !bpf_map_update_elem(map, key, fresh, BPF_NOEXIST)) {
-		c = bpf_map_lookup_elem(&counts, &zero);
+		c = my_counts();
 		if (c)
 			c->sites++;
 	}

@@ -131,12 +131,29 @@ void probe_run(struct probe *p)
 	p->error[PROBE_PERF_ALL] = try_event(0, false);
 	p->error[PROBE_PERF_KERNEL] = try_event(-1, false);
 	p->error[PROBE_PERF_USER] = try_event(-1, true);
-	p->fentry = !p->error[PROBE_BPF] && !p->error[PROBE_START] && !p->error[PROBE_FENTRY] &&
-		    !p->error[PROBE_PERF_ALL];
-	p->tracepoint = !p->error[PROBE_BPF] && !p->error[PROBE_START] &&
-			!p->error[PROBE_RSS_STAT] && !p->error[PROBE_PERF_ALL];
-	p->perf = !p->error[PROBE_PERF_USER];
 	libbpf_set_print(print);
+}
+
+enum probe_what probe_obstacle(const struct probe *p, enum tier tier)
+{
+	static const enum probe_what needs[NR_TIERS][6] = {
+		[TIER_AUTO] = { PROBE_NR },
+		[TIER_FENTRY] = { PROBE_BPF, PROBE_BTF, PROBE_START, PROBE_FENTRY, PROBE_PERF_ALL,
+				  PROBE_NR },
+		[TIER_TRACEPOINT] = { PROBE_BPF, PROBE_BTF, PROBE_START, PROBE_RSS_STAT,
+				      PROBE_PERF_ALL, PROBE_NR },
+		[TIER_PERF] = { PROBE_PERF_USER, PROBE_NR },
+	};
+	const enum probe_what *what = needs[tier];
+
+	while (*what != PROBE_NR && !p->error[*what])
+		what++;
+	return *what;
+}
+
+bool probe_tier(const struct probe *p, enum tier tier)
+{
+	return probe_obstacle(p, tier) == PROBE_NR;
 }
 
 const char *probe_name(enum probe_what what)
@@ -155,20 +172,20 @@ const char *probe_remedy(enum probe_what what, const struct probe *p)
 
 	switch (what) {
 	case PROBE_BTF:
-		return "a kernel built with CONFIG_DEBUG_INFO_BTF";
+		return "use a kernel built with CONFIG_DEBUG_INFO_BTF";
 	case PROBE_BPF:
 		return denied ? "run as root, or with CAP_BPF and CAP_PERFMON" :
-				"a kernel with BPF and BTF";
+				"use a kernel with BPF and BTF";
 	case PROBE_START:
-		return "a kernel for x86-64 with the exceptions tracepoints";
+		return "use a kernel for x86-64 with the exceptions tracepoints";
 	case PROBE_FENTRY:
 		if (p->error[PROBE_BPF])
 			return "run as root, or with CAP_BPF and CAP_PERFMON";
-		return "a kernel with BPF trampolines (CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS)";
+		return "use a kernel with CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS";
 	case PROBE_RSS_STAT:
-		return "Linux 6.2 or newer";
+		return "use Linux 6.2 or newer";
 	default:
-		return denied ? "run as root, with CAP_PERFMON, or lower kernel.perf_event_paranoid" :
-				"a kernel with CONFIG_PERF_EVENTS";
+		return denied ? "run as root or with CAP_PERFMON, or lower kernel.perf_event_paranoid" :
+				"use a kernel with CONFIG_PERF_EVENTS";
 	}
 }

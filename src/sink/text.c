@@ -555,5 +555,6 @@ static int write_text(const struct profile *profile, const struct sink_options *
 const struct sink sink_text = {
 	.name = "text",
 	.help = "the report for people (default)",
+	.top = 20,
 	.write = write_text,
 };

@@ -31,7 +31,7 @@ struct module {
 	char *path;
 	struct elf_file elf;
 	bool elf_tried, cfi_tried[2], debug_tried;
-	struct cfi *cfi[2];          /* .eh_frame, .debug_frame */
+	struct cfi *cfi[2];	     /* .eh_frame, .debug_frame */
 	struct module_rule *rules;   /* MODULE_RULES of them, or NULL */
 	struct elf_file debug, mini; /* separate debug file; .gnu_debugdata */
 	struct dwarf_info *dwarf;
@@ -57,11 +57,16 @@ const struct cfi_entry *module_entry(struct module *module, uint64_t address,
 struct symbol {
 	const char *name; /* as in the table */
 	uint64_t start;
+	bool exported; /* others link to it by this name */
 };
 int names_new(struct module *module, struct names **ret);
 void names_free(struct names *names);
-/* Only when the symbol covers @address. */
+/* Only when the symbol covers @address; of several at one start, the name that a caller would
+ * have written, whatever tables there are. */
 bool names_find(struct module *module, uint64_t address, struct symbol *ret);
+bool name_is_mangled(const char *name);
+/* With the underscore in front that keeps programs from using it. */
+bool name_is_reserved(const char *name);
 
 /* plt.c: true when @address is in a procedure linkage table; @name NULL: of what, is not known. */
 bool plt_find(const struct elf_file *file, uint64_t address, struct symbol *ret);

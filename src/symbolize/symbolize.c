@@ -48,7 +48,7 @@ static void module_free(struct module *module)
 {
 	struct place *place, *next;
 
-	HASH_ITER(hh, module->places, place, next) {
+	HASH_ITER (hh, module->places, place, next) {
 		HASH_DEL(module->places, place);
 		free(place);
 	}
@@ -63,11 +63,11 @@ void symbolizer_free(struct symbolizer *symbolizer)
 
 	if (!symbolizer)
 		return;
-	HASH_ITER(hh, symbolizer->modules, module, next_module) {
+	HASH_ITER (hh, symbolizer->modules, module, next_module) {
 		HASH_DEL(symbolizer->modules, module);
 		module_free(module);
 	}
-	HASH_ITER(hh, symbolizer->strings, string, next_string) {
+	HASH_ITER (hh, symbolizer->strings, string, next_string) {
 		HASH_DEL(symbolizer->strings, string);
 		free(string);
 	}
@@ -157,29 +157,41 @@ static const char *readable(struct symbolizer *symbolizer, const char *raw, cons
 	return result;
 }
 
-/* DWARF calls a split-off part by the name of the whole; the symbol table knows it is a part, and
- * it knows the mangled name of a C++ function of which DWARF gives only the last word. */
-static const char *physical_name(const struct source_frame *source, const struct symbol *symbol)
+/* A linkage name that is not mangled is an assembler alias (__GI___libc_read), which nobody wrote.
+ */
+static const char *source_name(const struct source_frame *source)
 {
-	const char *name = source->linkage_name ? source->linkage_name : source->name;
+	if (source->linkage_name && (!source->name || name_is_mangled(source->linkage_name)))
+		return source->linkage_name;
+	return source->name;
+}
+
+/* DWARF has the name that stands in the source. The symbol table knows better when the code is a
+ * part split off of it, when DWARF gives only the last word of a C++ name, and when the name in
+ * the source is internal to a library that exports the function by another one. */
+static const char *physical_name(const struct source_frame *source, const struct symbol *symbol,
+				 uint64_t start)
+{
+	const char *name = source_name(source);
 	size_t length;
 
 	if (!name || !symbol->name)
 		return name ? name : symbol->name;
+	if (symbol->start != start)
+		return name;
 	length = strlen(name);
 	if (!strncmp(symbol->name, name, length) && symbol->name[length] == '.')
 		return symbol->name;
-	if (!source->linkage_name &&
-	    (!strncmp(symbol->name, "_Z", 2) || !strncmp(symbol->name, "_R", 2)))
+	if (!name_is_mangled(name) && name_is_mangled(symbol->name))
 		return symbol->name;
-	return name;
+	return symbol->exported && name_is_reserved(name) ? symbol->name : name;
 }
 
 static unsigned int name_address(struct symbolizer *symbolizer, struct module *module,
 				 uint64_t address, struct frame *frames)
 {
 	struct source_frame source[MAX_CHAIN];
-	struct symbol symbol = { NULL, 0 };
+	struct symbol symbol = { 0 };
 	const struct cfi_entry *entry;
 	const struct cfi *cfi;
 	unsigned int n = 0;
@@ -192,18 +204,15 @@ static unsigned int name_address(struct symbolizer *symbolizer, struct module *m
 	if (!plt && !names_find(module, address, &symbol))
 		symbol.name = NULL;
 	entry = module_entry(module, address, &cfi);
-	if (plt || symbol.name)
-		start = symbol.start;
-	else if (entry)
-		start = entry->start;
-	if (!n)
+	if (!n) {
 		source[n++] = (struct source_frame){ .name = symbol.name };
+		start = plt || symbol.name ? symbol.start : entry ? entry->start : 0;
+	}
 
 	for (unsigned int i = 0; i < n; i++) {
-		const char *raw = source[i].linkage_name ? source[i].linkage_name : source[i].name;
+		const char *raw = i < n - 1 ? source_name(&source[i])
+					    : physical_name(&source[i], &symbol, start);
 
-		if (i == n - 1)
-			raw = physical_name(&source[i], &symbol);
 		frames[i] = (struct frame){
 			.function = readable(symbolizer, raw, plt ? "@plt" : ""),
 			.module = module->name,
@@ -257,9 +266,8 @@ unsigned int symbolizer_frames(struct symbolizer *symbolizer, const struct binar
 			place = place_new(symbolizer, module, offset);
 	}
 	if (!place) {
-		frames[0] = (struct frame){
-			.module = module ? module->name : "[unknown]", .offset = offset
-		};
+		frames[0] = (struct frame){ .module = module ? module->name : "[unknown]",
+					    .offset = offset };
 		return 1;
 	}
 	n = place->nr_frames < max ? place->nr_frames : max;

@@ -387,6 +387,77 @@ static void mini_debug_information(void **state)
 	}
 }
 
+/* Aliases as a C library has them. */
+static const char aliased[] =
+	"#define ALIAS(name, of) extern int name(char *) __attribute__((weak, alias(of)))\n"
+	"extern int sink(const char *);\n"
+	"int __libc_take(char *p) __asm__(\"__GI___libc_take\");\n"
+	"__attribute__((noinline)) int __libc_take(char *p) { return sink(p) + 1; }\n"
+	"ALIAS(__take, \"__GI___libc_take\"); ALIAS(take, \"__GI___libc_take\");\n"
+	"ALIAS(a_private_alias, \"__GI___libc_take\");\n"
+	"__attribute__((noinline)) int __give_impl(char *p) { return sink(p) + 2; }\n"
+	"__asm__(\".symver __give_impl, give@V1\");\n"
+	"__attribute__((noinline)) int __hold(char *p) { return sink(p) + 3; }\n"
+	"ALIAS(hold_it, \"__hold\");\n"
+	"__asm__(\".symver __hold, x@V1\\n.symver hold_it, hold@@V2\");\n"
+	"__attribute__((noinline)) int _exit_like(char *p) { return sink(p) + 4; }\n"
+	"static __attribute__((noinline, noipa)) int __only_here(char *p) { return sink(p); }\n"
+	"__attribute__((noinline)) int own(char *p) { return __only_here(p) + 5; }\n"
+	"ALIAS(o, \"own\");\n";
+
+static const char aliased_versions[] =
+	"V1 { global: give; x; };\nV2 { global: take; __take; hold; _exit_like; own; o; local: *; } V1;\n";
+
+static void the_name_that_callers_write(void **state)
+{
+	static const char *const files[] = { "alias.so", "alias-t.so", "alias-d.so", "alias-s.so" };
+
+	(void)state;
+	write_text("alias.c", aliased);
+	write_text("alias.map", aliased_versions);
+	assert_int_equal(run("gcc -g -O2 -shared -fPIC -Wl,--version-script=alias.map -o alias.so "
+			     "alias.c && objcopy -g alias.so alias-t.so && "
+			     "objcopy --only-keep-debug alias.so alias.debug && "
+			     "strip -o alias-s.so alias.so && objcopy --remove-section=.comment "
+			     "--add-gnu-debuglink=alias.debug alias-s.so alias-d.so"), 0);
+	for (unsigned int i = 0; i < 4; i++) {
+		struct binary binary = open_binary(files[i]);
+
+		expect(&binary, "alias.so", "__GI___libc_take", "take");
+		expect(&binary, "alias.so", "__give_impl", "give");
+		expect(&binary, "alias.so", "__hold", "hold");
+		expect(&binary, "alias.so", "_exit_like", "_exit_like");
+		expect(&binary, "alias.so", "__only_here", i < 3 ? "__only_here" : "-");
+		if (i % 2 == 0) /* with debug information */
+			expect(&binary, "alias.so", "own", "own");
+		close_binary(&binary);
+	}
+}
+
+/* With its debug file, if one is installed, and without. */
+static void system_calls_of_the_c_library(void **state)
+{
+	static const char *const calls[] = { "read",  "write",	"recv", "send",	  "recvfrom",
+					     "readv", "writev", "poll", "accept", "getdents64" };
+	Dl_info info;
+
+	(void)state;
+	assert_true(dladdr(dlsym(RTLD_DEFAULT, "read"), &info));
+	assert_int_equal(run("cp %s libc.so && objcopy -R .note.gnu.build-id -R .gnu_debuglink "
+			     "-R .gnu_debugdata -R .symtab libc.so libc-s.so", info.dli_fname), 0);
+	for (unsigned int i = 0; i < 2; i++) {
+		struct binary binary = open_binary(i ? "libc-s.so" : "libc.so");
+
+		for (size_t c = 0; c < sizeof(calls) / sizeof(calls[0]); c++) {
+			const char *at = dlsym(RTLD_DEFAULT, calls[c]);
+			uint64_t address = (uint64_t)(at - (const char *)info.dli_fbase);
+
+			assert_string_equal(name_at(&binary, address + 1, address), calls[c]);
+		}
+		close_binary(&binary);
+	}
+}
+
 static void mangled_names(void **state)
 {
 	static const struct { const char *mangled, *plain; } names[] = {
@@ -1114,6 +1185,8 @@ int main(void)
 		cmocka_unit_test(separate_debug_file),
 		cmocka_unit_test(compressed_debug_information),
 		cmocka_unit_test(mini_debug_information),
+		cmocka_unit_test(the_name_that_callers_write),
+		cmocka_unit_test(system_calls_of_the_c_library),
 		cmocka_unit_test(mangled_names),
 		cmocka_unit_test(cplusplus_by_debug_information),
 		cmocka_unit_test(rust_by_its_compiler),
