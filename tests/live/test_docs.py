@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 """--help, the man page and the completions tell the same; make install puts them where they belong."""
+import json
 import os
 import re
 import subprocess
@@ -91,6 +92,25 @@ def test_options_see_a_difference():
         damaged[name], count = re.subn(pattern, text, damaged[name], count=1, flags=re.M)
         equal(count, 1, "matches of %r in %s" % (pattern, name))
         check(len(differences(damaged)) > before, "%r in %s is not seen" % (pattern, name))
+
+
+def keys(value):
+    if isinstance(value, list):
+        return {key for item in value for key in keys(item)}
+    if isinstance(value, dict):
+        return set(value) | {key for item in value.values() for key in keys(item)}
+    return set()
+
+
+@test
+def test_json_keys():
+    """The man page names every key, but not each reason for a loss."""
+    report = json.loads(read(os.path.join(ROOT, "tests/data/report.json")))
+    report["losses"] = {}
+    text = files()[MAN]
+    text = text[text.index(".SH JSON"):text.index(".SH REQ")]
+    equal(sorted(key for key in keys(report) if not re.search(r"\b%s\b" % key, text)), [],
+          "keys that the man page lacks")
 
 
 def tree(path):
