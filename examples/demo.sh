@@ -218,7 +218,7 @@ profile
 echo
 if [ "$mode" = swap ]; then
 	say "so: conn_process and conn_read stalled on buffers that had been swapped out. [k]: the kernel"
-	say "did, when it copied what recv() had for conn_read. swap-cache: came in with a neighbour."
+	say "did, when it copied what recv() had for conn_read. swap-cache: was in memory again, or still."
 else
 	say "so: conn_process and its callers stalled on buffers that were not in memory any more"
 fi
