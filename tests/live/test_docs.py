@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 """--help, the man page and the completions tell the same; make install puts them where they belong."""
+import functools
 import json
 import os
 import re
@@ -18,6 +19,7 @@ def named(pattern, text):
     return set(re.findall(pattern, text, re.M))
 
 
+@functools.lru_cache(None)
 def in_help():
     text = tool("--help").out
     return named(r"^  (-\w), ", text) | named(r"^ +(?:-\w, )?(--[\w-]+)", text)
@@ -43,6 +45,7 @@ def in_fish(text):
             {"--" + o for o in re.findall(r" -l ([\w-]+)", text)})
 
 
+@functools.lru_cache(None)
 def accepted(option):
     """The words that an option takes, as the tool lists them when it is given another."""
     return re.search("there are (.*)", tool("--" + option, "?").err).group(1).split(", ")
