@@ -244,6 +244,23 @@ static void put_stalled(const struct report *report, const struct stall *all)
 			 text_count(all->timed).text, text_count(all->faults).text);
 }
 
+/* What was not observed is no zero. */
+static void put_modes(const struct report *report)
+{
+	const struct profile *profile = report->profile;
+	char access[128] = "";
+
+	if (!report->faults)
+		return;
+	if (!profile->access_unknown)
+		snprintf(access, sizeof(access), "; reads %s, writes %s, execs %s",
+			 text_count(profile->access[FP_READ]).text,
+			 text_count(profile->access[FP_WRITE]).text,
+			 text_count(profile->access[FP_EXEC]).text);
+	put_line(report->out, 4, "  user mode %s, kernel mode %s%s", text_count(profile->user).text,
+		 profile->kernel_unseen ? "not seen" : text_count(profile->kernel).text, access);
+}
+
 static int put_header(const struct report *report, const struct stall *all)
 {
 	const struct profile *profile = report->profile;
@@ -269,14 +286,7 @@ static int put_header(const struct report *report, const struct stall *all)
 	put_line(report->out, 4, "  measured by: %s%s", profile->tier ? profile->tier : "?",
 		 profile->kinds_inferred ? "; kinds inferred from mappings" : "");
 	put_stalled(report, all);
-	if (report->faults)
-		put_line(report->out, 4,
-			 "  user mode %s, kernel mode %s; reads %s, writes %s, "
-			 "execs %s",
-			 text_count(profile->user).text, text_count(profile->kernel).text,
-			 text_count(profile->access[FP_READ]).text,
-			 text_count(profile->access[FP_WRITE]).text,
-			 text_count(profile->access[FP_EXEC]).text);
+	put_modes(report);
 	put_losses(report);
 	return 0;
 }
