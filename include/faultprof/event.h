@@ -51,10 +51,11 @@ struct fp_site_key {
 	fp_u64 ip[3];
 };
 
+/* Few members, for each costs an atomic operation a fault: those with a stall time are the sum of
+ * the buckets. */
 struct fp_site_value {
-	fp_u64 faults;   /* all, with and without a stall time */
-	fp_u64 timed;    /* those with a stall time: the sum of the buckets */
-	fp_u64 total_ns;
+	fp_u64 untimed;  /* faults without a stall time */
+	fp_u64 total_ns; /* of the others */
 	fp_u64 max_ns;
 	fp_u32 bucket[FP_STALL_BUCKETS];
 };

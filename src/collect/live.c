@@ -370,7 +370,7 @@ static int live_poll(struct collector *collector, int timeout_ms, collect_fault_
 	if (r < 0)
 		return r;
 	sum_counts(c, &counts);
-	r = sites_relieve(&c->sites, counts.sites, hand_on_site, c);
+	r = sites_relieve(&c->sites, counts.sites, counts.faults, hand_on_site, c);
 	return r ? r : interrupted < 0 ? interrupted : 0;
 }
 

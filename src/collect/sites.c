@@ -10,6 +10,7 @@
 #include <bpf/bpf.h>
 
 #define BATCH 64
+#define MANY (1u << 31) /* a bucket holds twice as many */
 
 int sites_init(struct sites *s)
 {
@@ -59,11 +60,12 @@ static int switch_maps(struct sites *s, site_fn fn, void *arg)
 	return drain_map(s, s->map[odd], fn, arg);
 }
 
-int sites_relieve(struct sites *s, uint64_t added, site_fn fn, void *arg)
+int sites_relieve(struct sites *s, uint64_t added, uint64_t faults, site_fn fn, void *arg)
 {
-	if (added - s->switched <= s->room / 2)
+	if (added - s->added <= s->room / 2 && faults - s->faults <= MANY)
 		return 0;
-	s->switched = added;
+	s->added = added;
+	s->faults = faults;
 	return switch_maps(s, fn, arg);
 }
 
@@ -83,7 +85,7 @@ static int drain_overflow(struct sites *s, site_fn fn, void *arg)
 
 		if (bpf_map_lookup_elem(s->overflow, &at, &value))
 			return -errno;
-		if (value.faults)
+		if (value.untimed || value.max_ns)
 			r = fn(arg, &key, &value, 0);
 	}
 	return r;

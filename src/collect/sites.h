@@ -20,7 +20,7 @@ struct sites {
 	int map[2], overflow; /* descriptors, borrowed */
 	volatile uint32_t *odd; /* the kernel side's: which map is filled */
 	unsigned int room;	/* of one map, entries */
-	uint64_t switched;	/* entries ever added, when the maps were switched last */
+	uint64_t added, faults; /* what the kernel side had counted when the maps were switched last */
 	struct fp_site_key *keys; /* of one batch */
 	struct fp_site_value *values;
 };
@@ -29,8 +29,9 @@ int sites_init(struct sites *sites); /* after the other members are set; 0 or -E
 void sites_release(struct sites *sites);
 /* Until every BPF program that runs now has ended. */
 void sites_wait(void);
-/* Empties the map in use when it is half full; @added: entries that the kernel side ever added. */
-int sites_relieve(struct sites *sites, uint64_t added, site_fn fn, void *arg);
+/* Empties the map in use when it is half full, or its counters may overflow. @added, @faults:
+ * entries that the kernel side ever added, and faults that it ever counted. */
+int sites_relieve(struct sites *sites, uint64_t added, uint64_t faults, site_fn fn, void *arg);
 /* Empties both maps and the overflow, once, at the end. */
 int sites_drain(struct sites *sites, site_fn fn, void *arg);
 

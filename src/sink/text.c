@@ -371,6 +371,8 @@ static void put_symbol_name(FILE *out, const struct profile_symbol *symbol, size
 		text_fit(file, base_name(symbol->file), MAX_VIA);
 		snprintf(place, sizeof(place), symbol->line ? " %.*s:%u" : " %.*s", MAX_VIA * 4,
 			 file, symbol->line);
+	} else if (!symbol->has_name && symbol->offset) {
+		snprintf(place, sizeof(place), "+0x%" PRIx64, symbol->offset);
 	}
 	if (wanted + fixed + rest + text_columns(place) > columns) {
 		inlined[0] = '\0';
@@ -382,7 +384,10 @@ static void put_symbol_name(FILE *out, const struct profile_symbol *symbol, size
 	shorter = wanted + rest > columns ? without_arguments(symbol->symbol) : NULL;
 	text_fit(name, shorter ? shorter : symbol->symbol, columns > rest ? columns - rest : 1);
 	free(shorter);
-	fprintf(out, "%s%s%s%s\n", name, via, inlined, place);
+	if (symbol->has_name)
+		fprintf(out, "%s%s%s%s\n", name, via, inlined, place);
+	else
+		fprintf(out, "%s%s%s\n", name, place, via);
 }
 
 /* "libc.so.6" as "libc.so", "[unknown]" as "-": columns are dear, and JSON has it in full. */
