@@ -38,7 +38,7 @@ SHELL_FILES := .ci/run tests/run tests/packages tests/include_rule.sh tests/vm/r
 	tests/vm/init tests/vm/inside examples/demo.sh src/completions/faultprof.bash
 
 Q := $(if $(V),,@)
-SUBMAKE = $(MAKE) --no-print-directory $(if $(V),,-s)
+SUB := --no-print-directory $(if $(V),,-s)
 say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2))
 
 .PHONY: all check check-vm bench demo install uninstall clean format lint
@@ -100,26 +100,26 @@ benches: $(BENCH)
 
 # The unit tests again, and all that they run, with every read and write checked.
 sanitized:
-	$(Q)$(SUBMAKE) BUILD=$(BUILD)/san CFLAGS='-O1 -g $(SANITIZE)' units
+	$(Q)$(MAKE) $(SUB) BUILD=$(BUILD)/san CFLAGS='-O1 -g $(SANITIZE)' units
 
 check:
 	@tests/packages test
-	$(Q)$(SUBMAKE) all units lives sanitized
+	$(Q)$(MAKE) $(SUB) all units lives sanitized
 	@tests/run all
 
 check-vm:
 	@tests/packages test
-	$(Q)$(SUBMAKE) all lives
+	$(Q)$(MAKE) $(SUB) all lives
 	@tests/vm/run
 
 bench:
 	@tests/packages test
-	$(Q)$(SUBMAKE) all benches
+	$(Q)$(MAKE) $(SUB) all benches
 	@tests/bench/run
 
 demo:
 	@tests/packages demo
-	$(Q)$(SUBMAKE) all
+	$(Q)$(MAKE) $(SUB) all
 	@examples/demo.sh $(BUILD)/faultprof $(BUILD)/coldproxy
 
 install: $(BUILD)/faultprof
@@ -144,7 +144,7 @@ format:
 # it left out is not worth a line for each file.
 lint:
 	@tests/packages lint
-	$(Q)$(SUBMAKE) $(BUILD)/faults.skel.h
+	$(Q)$(MAKE) $(SUB) $(BUILD)/faults.skel.h
 	@rc=0; \
 	clang-format-14 --dry-run --Werror $(C_FILES) || rc=1; \
 	clang-tidy-14 --quiet --warnings-as-errors='*' $(SRC) $(wildcard examples/*.c) -- -std=gnu11 \
