@@ -10,6 +10,7 @@
 enum probe_what {
 	PROBE_BTF,	  /* type information of the kernel */
 	PROBE_BPF,	  /* BPF programs may be loaded */
+	PROBE_PIDS,	  /* process numbers are those of the kernel: no PID namespace */
 	PROBE_START,	  /* tracepoints at the start of a fault */
 	PROBE_FENTRY,	  /* programs attach to kernel functions */
 	PROBE_RSS_STAT,	  /* the tracepoint that names the counter that moved, exact from 6.2 on */
