@@ -12,9 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/output.h"
 #include "base/privilege.h"
@@ -49,14 +49,6 @@ static void on_signal(int number)
 {
 	(void)number;
 	interrupted = 1;
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000ULL + now.tv_nsec;
 }
 
 static void catch_signals(void)
@@ -289,7 +281,7 @@ static int start(struct session *s)
 			  "given up: %s; take another one", s->options->output, strerror(-r));
 	if (r)
 		return r;
-	s->profile.begin_ns = now_ns();
+	s->profile.begin_ns = clock_now_ns();
 	if (s->command.pid) {
 		r = command_go(&s->command);
 		if (r)
@@ -331,7 +323,7 @@ static int collect(struct session *s)
 	int r = 0;
 
 	while (!r && !interrupted) {
-		uint64_t now = now_ns();
+		uint64_t now = clock_now_ns();
 		int slice = SLICE_MS;
 
 		if (now >= end)
@@ -350,7 +342,7 @@ static int collect(struct session *s)
 		if (s->options->comm || s->options->cgroup)
 			r = scan_targets(s, &refused);
 	}
-	s->profile.end_ns = now_ns();
+	s->profile.end_ns = clock_now_ns();
 	if (!r)
 		r = collector_stop(s->collector, on_fault, s);
 	clear_progress(s);

@@ -16,12 +16,12 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "base/clock.h"
 #include "base/privilege.h"
 #include "collect/collector.h"
 #include "collect/sites.h"
@@ -48,14 +48,6 @@ struct live {
 	collect_fault_fn fn;	/* during a poll */
 	void *arg;
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000ULL + now.tv_nsec;
-}
 
 static int quiet(enum libbpf_print_level level, const char *format, va_list args)
 {
@@ -310,7 +302,7 @@ static int on_event(void *ctx, void *data, size_t size)
 		return -EBADMSG;
 	/* The mapping records that came before the event are in their rings by now. */
 	if (event->time_ns > c->polled_ns) {
-		c->polled_ns = now_ns();
+		c->polled_ns = clock_now_ns();
 		r = mappings_poll(c->base.mappings, UINT64_MAX);
 		if (r)
 			return r;
