@@ -37,11 +37,13 @@ struct module {
 	struct dwarf_info *dwarf;
 	struct names *names;
 	struct place *places; /* hash by file offset */
+	struct module *same;  /* another copy of this file, which answers for it; or NULL */
 	char *build_id;
 	UT_hash_handle hh;
 };
 
-/* The module of @binary, opened if that can be done; NULL only when out of memory. */
+/* The module of @binary, or of a copy of it (containers have many) of the same name, size and build
+ * ID; opened if that can be done; NULL only when out of memory. */
 struct module *symbolizer_module(struct symbolizer *symbolizer, const struct binary *binary);
 
 /* module.c */

@@ -119,6 +119,27 @@ static struct module *module_new(struct symbolizer *symbolizer, const struct mod
 	return module;
 }
 
+static bool is_copy(const struct module *a, const struct module *b)
+{
+	const uint8_t *x, *y;
+	size_t n = elf_file_build_id(&a->elf, &x);
+
+	return n && a->name == b->name && a->elf.size == b->elf.size &&
+	       elf_file_build_id(&b->elf, &y) == n && !memcmp(x, y, n);
+}
+
+static void find_copy(const struct symbolizer *symbolizer, struct module *module)
+{
+	struct module *other = symbolizer->modules;
+
+	while (other && (other == module || other->same || !is_copy(module, other)))
+		other = other->hh.next;
+	if (!other)
+		return;
+	module->same = other;
+	elf_file_close(&module->elf);
+}
+
 struct module *symbolizer_module(struct symbolizer *symbolizer, const struct binary *binary)
 {
 	struct module_key key = { .device = binary->device, .inode = binary->inode };
@@ -129,9 +150,11 @@ struct module *symbolizer_module(struct symbolizer *symbolizer, const struct bin
 	HASH_FIND(hh, symbolizer->modules, &key, sizeof(key), module);
 	if (!module)
 		module = module_new(symbolizer, &key, binary);
-	if (module)
+	if (module && !module->elf_tried) {
 		module_open(module, binary);
-	return module;
+		find_copy(symbolizer, module);
+	}
+	return module && module->same ? module->same : module;
 }
 
 /* Interns @raw as people want to read it, with @tail behind. */

@@ -404,6 +404,37 @@ static void vdso(void **state)
 	dlclose(handle);
 }
 
+/* Of one build in several places, one is read. */
+static void copies_of_one_file(void **state)
+{
+	struct binary first, second, other;
+
+	(void)state;
+	build_library("copy.so", "-g -Wl,--build-id=sha1");
+	build_library("none.so", "-g -Wl,--build-id=none");
+	assert_int_equal(run("mkdir layer && cp copy.so layer && cp none.so layer"), 0);
+	first = open_binary("copy.so");
+	second = open_binary("layer/copy.so");
+	free(second.name);
+	second.name = strdup("copy.so");
+	expect(&first, "copy.so", "hidden", "hidden");
+	expect(&second, "copy.so", "hidden", "hidden");
+	assert_ptr_equal(symbolizer_module(symbolizer, &first),
+			 symbolizer_module(symbolizer, &second));
+	assert_string_equal(symbolizer_build_id(symbolizer, &first),
+			    symbolizer_build_id(symbolizer, &second));
+	close_binary(&second);
+	other = open_binary("none.so");
+	second = open_binary("layer/none.so");
+	free(second.name);
+	second.name = strdup("none.so");
+	assert_ptr_not_equal(symbolizer_module(symbolizer, &other),
+			     symbolizer_module(symbolizer, &second));
+	close_binary(&second);
+	close_binary(&other);
+	close_binary(&first);
+}
+
 static void nothing_to_know(void **state)
 {
 	struct binary none = {
@@ -466,6 +497,7 @@ int main(void)
 		cmocka_unit_test(assembly_without_sizes),
 		cmocka_unit_test(linkage_table),
 		cmocka_unit_test(vdso),
+		cmocka_unit_test(copies_of_one_file),
 		cmocka_unit_test(nothing_to_know),
 		cmocka_unit_test(build_id_like_readelf),
 	};
