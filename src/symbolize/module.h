@@ -84,7 +84,7 @@ struct source_frame {
 int dwarf_info_new(const struct elf_file *file, struct dwarf_info **ret);
 void dwarf_info_free(struct dwarf_info *info);
 /* Innermost inlined function first; returns how many, 0: not known. @start: where the piece of
- * the physical function that covers @address begins. */
+ * the physical function that covers @address begins; 0: only the line is known. */
 unsigned int dwarf_info_frames(struct dwarf_info *info, uint64_t address,
 			       struct source_frame *frames, unsigned int max, uint64_t *start);
 

@@ -30,6 +30,7 @@ enum source { FROM_DYNSYM, FROM_MINI, FROM_SYMTAB };
 #define RANK_EXPORTED 30
 #define RANK_FUNCTION 31
 
+#define MAX_SYMBOLS (4u << 20)
 #define MAX_BARS 15
 #define MAX_LENGTH 0xfffff
 #define VERSION_HIDDEN 0x8000
@@ -98,9 +99,13 @@ static int read_table(struct names *names, const struct elf_file *file, const ch
 	Elf_Data *data = scn ? elf_getdata(scn, NULL) : NULL;
 	size_t n = data ? data->d_size / sizeof(Elf64_Sym) : 0;
 	Elf_Data *versions = source == FROM_DYNSYM ? version_table(file) : NULL;
+	size_t before;
 
+	if (n > MAX_SYMBOLS)
+		n = MAX_SYMBOLS;
 	if (!n || (shdr.sh_type != SHT_SYMTAB && shdr.sh_type != SHT_DYNSYM))
 		return -ENOENT;
+	before = names->sized.n + names->loose.n;
 	for (size_t i = 1; i < n; i++) {
 		GElf_Versym version = 0;
 		const char *name;
@@ -109,7 +114,7 @@ static int read_table(struct names *names, const struct elf_file *file, const ch
 
 		if (!gelf_getsym(data, (int)i, &sym) || !is_code(file->elf, &sym))
 			continue;
-		name = elf_strptr(file->elf, shdr.sh_link, sym.st_name);
+		name = elf_file_string(file, shdr.sh_link, sym.st_name);
 		/* Labels of compilers and annotation tools are no functions. */
 		if (!name || !*name || *name == '.')
 			continue;
@@ -121,7 +126,7 @@ static int read_table(struct names *names, const struct elf_file *file, const ch
 		if (r < 0)
 			return r;
 	}
-	return 0;
+	return names->sized.n + names->loose.n > before ? 0 : -ENOENT;
 }
 
 /* Ends each symbol of size zero where the next symbol, or its section, does. */

@@ -204,10 +204,10 @@ static unsigned int name_address(struct symbolizer *symbolizer, struct module *m
 	if (!plt && !names_find(module, address, &symbol))
 		symbol.name = NULL;
 	entry = module_entry(module, address, &cfi);
-	if (!n) {
-		source[n++] = (struct source_frame){ .name = symbol.name };
+	if (!n)
+		source[n++] = (struct source_frame){ 0 };
+	if (!start) /* no debug information that knows the function */
 		start = plt || symbol.name ? symbol.start : entry ? entry->start : 0;
-	}
 
 	for (unsigned int i = 0; i < n; i++) {
 		const char *raw = i < n - 1 ? source_name(&source[i])
