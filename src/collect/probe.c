@@ -67,6 +67,11 @@ bool probe_tracepoint(const char *name)
 	return btf_id(BPF_TRACE_RAW_TP, name) > 0;
 }
 
+bool probe_function(const char *name)
+{
+	return btf_id(BPF_TRACE_FENTRY, name) > 0;
+}
+
 /* Loads a program that does nothing for @function, and attaches it. */
 static int try_program(enum bpf_attach_type type, const char *function)
 {
