@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * Unwinding: libdw's word for rules, backtrace()'s for real stacks.
+ * Unwinding of real stacks, against backtrace()'s word.
  */
 #include "elflab.h"
 
 #include <alloca.h>
 #include <dlfcn.h>
-#include <dwarf.h>
-#include <elfutils/libdw.h>
 #include <execinfo.h>
 #include <signal.h>
 #include <ucontext.h>
@@ -335,89 +333,6 @@ static void ends_say_why(void **state)
 	binary_table_release(&table);
 }
 
-/* libdw's opinion of one address, in the kernel's form. */
-static struct fp_rule libdw_rule(Dwarf_CFI *cfi, uint64_t address)
-{
-	struct fp_rule rule = { .how = FP_RULE_NONE };
-	Dwarf_Op memory[3], *ops;
-	Dwarf_Frame *frame;
-	bool signal_frame;
-	size_t n;
-
-	if (dwarf_cfi_addrframe(cfi, address, &frame))
-		return rule;
-	rule.how = FP_RULE_RAW;
-	dwarf_frame_info(frame, NULL, NULL, &signal_frame);
-	dwarf_frame_register(frame, 16, memory, &ops, &n);
-	if (!n && ops) {
-		rule.how = FP_RULE_END;
-		goto out;
-	}
-	if (signal_frame || n != 2 || ops[0].atom != DW_OP_call_frame_cfa ||
-	    ops[1].atom != DW_OP_plus_uconst || ops[1].number != (Dwarf_Word)-8)
-		goto out;
-	dwarf_frame_register(frame, 6, memory, &ops, &n);
-	if (!n && !ops)
-		rule.rbp_offset = FP_RBP_SAME;
-	else if (n == 2 && ops[0].atom == DW_OP_call_frame_cfa && ops[1].atom == DW_OP_plus_uconst)
-		rule.rbp_offset = (fp_s32)ops[1].number;
-	else
-		goto out;
-	if (dwarf_frame_cfa(frame, &ops, &n) || n != 1 ||
-	    (ops[0].atom != DW_OP_breg7 && ops[0].atom != DW_OP_breg6 &&
-	     ops[0].atom != DW_OP_bregx))
-		goto out;
-	if (ops[0].atom == DW_OP_breg7 || (ops[0].atom == DW_OP_bregx && ops[0].number == 7))
-		rule.how = FP_RULE_RSP;
-	else if (ops[0].atom == DW_OP_breg6 || (ops[0].atom == DW_OP_bregx && ops[0].number == 6))
-		rule.how = FP_RULE_RBP;
-	rule.cfa_offset = (fp_s32)(ops[0].atom == DW_OP_bregx ? ops[0].number2 : ops[0].number);
-out:
-	free(frame);
-	return rule;
-}
-
-/* The rules for a few hundred thousand instructions of the C library, and what they cost. */
-static void rules_like_libdw(void **state)
-{
-	struct binary_table table = { 0 };
-	struct image *image = own_image(&table);
-	/* A function that no sanitizer replaces. */
-	const struct region *region = image_find(image, (uintptr_t)&getsubopt, 0);
-	int fd = open(region->binary->path, O_RDONLY);
-	Elf *elf = (elf_version(EV_CURRENT), elf_begin(fd, ELF_C_READ, NULL));
-	Dwarf_CFI *cfi = dwarf_getcfi_elf(elf);
-	unsigned int kinds[5] = { 0 };
-	enum fp_stack_end end;
-	uint64_t ips[1];
-
-	(void)state;
-	memset(&captured, 0, sizeof(captured));
-	for (uint64_t at = region->start; at < region->end; at += 1 + random_below(12)) {
-		struct fp_rule rule, other = libdw_rule(cfi, at - region->start + region->offset);
-
-		captured.reg[16] = at;
-		symbolizer_unwind(symbolizer, image, 0, &captured, ips, &rule, 1, &end);
-		if (rule.how != other.how)
-			fail_msg("%#lx: %d, libdw %d", at - region->start + region->offset,
-				 rule.how, other.how);
-		if (rule.how == FP_RULE_RSP || rule.how == FP_RULE_RBP) {
-			assert_int_equal(rule.cfa_offset, other.cfa_offset);
-			assert_int_equal(rule.rbp_offset, other.rbp_offset);
-		}
-		kinds[rule.how]++;
-	}
-	print_message("end %u, rsp %u, rbp %u, raw %u, none %u\n", kinds[0], kinds[1], kinds[2],
-		      kinds[3], kinds[4]);
-	assert_true(kinds[FP_RULE_RSP] > 50000 && kinds[FP_RULE_RBP] > 500);
-	assert_true(kinds[FP_RULE_END] && kinds[FP_RULE_RAW]);
-	dwarf_cfi_end(cfi);
-	elf_end(elf);
-	close(fd);
-	image_free(image);
-	binary_table_release(&table);
-}
-
 static void quick_once_warm(void **state)
 {
 	struct binary_table table = { 0 };
@@ -453,7 +368,6 @@ int main(void)
 		cmocka_unit_test(through_a_signal_frame),
 		cmocka_unit_test(interrupted_at_its_first_instruction),
 		cmocka_unit_test(ends_say_why),
-		cmocka_unit_test(rules_like_libdw),
 		cmocka_unit_test(quick_once_warm),
 	};
 
