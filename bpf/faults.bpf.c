@@ -124,7 +124,7 @@ int BPF_PROG(on_handle_mm_fault, struct vm_area_struct *vma)
 		return 0;
 	if (vma->vm_flags & VM_HUGETLB) {
 		state->saw |= SAW_HUGE;
-	} else if (vma->vm_file) {
+	} else if (vma->vm_file && vma->vm_ops) { /* /dev/zero, mapped privately, has none */
 		if (vma->vm_file->f_inode->i_sb->s_magic == TMPFS_MAGIC)
 			state->saw |= SAW_SHMEM;
 		else
@@ -150,9 +150,32 @@ int BPF_PROG(on_huge_page, struct vm_fault *vmf, unsigned int ret)
 {
 	struct task_state *state = bpf_task_storage_get(&tasks, bpf_get_current_task_btf(), 0, 0);
 
-	if (state && state->start_ns && !(ret & VM_FAULT_FALLBACK))
+	/* Reading maps the huge page of zeros, which is there already. */
+	if (state && state->start_ns && state->error & PF_WRITE && !(ret & VM_FAULT_FALLBACK))
 		state->saw |= SAW_HUGE;
 	return 0;
+}
+
+/* Neither of them moves a counter or shows in the error code: it looks like a first touch. */
+static __always_inline int saw_other(void)
+{
+	struct task_state *state = bpf_task_storage_get(&tasks, bpf_get_current_task_btf(), 0, 0);
+
+	if (state && state->start_ns)
+		state->saw |= SAW_OTHER;
+	return 0;
+}
+
+SEC("fentry/task_numa_fault")
+int on_numa_hint(void *ctx)
+{
+	return saw_other();
+}
+
+SEC("fentry/handle_userfault")
+int on_userfault(void *ctx)
+{
+	return saw_other();
 }
 
 static __always_inline enum fp_kind kind_by_handler(const struct task_state *state, bool major)
@@ -161,6 +184,8 @@ static __always_inline enum fp_kind kind_by_handler(const struct task_state *sta
 
 	if (saw & SAW_SWAP)
 		return major ? FP_SWAP_IN : FP_SWAP_CACHE;
+	if (saw & SAW_OTHER)
+		return FP_OTHER;
 	if (saw & SAW_HUGE)
 		return FP_HUGE;
 	if (state->error & PF_PRESENT)

@@ -77,6 +77,7 @@ struct file {
 
 struct vm_area_struct {
 	unsigned long vm_flags;
+	const struct vm_operations_struct *vm_ops;
 	struct file *vm_file;
 };
 

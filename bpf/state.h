@@ -17,6 +17,7 @@ enum {
 	SAW_FILE_FAULT = 1 << 4, /* a page cache lookup, or a mapping of a file */
 	SAW_HUGE = 1 << 5,
 	SAW_PRIVATE_FILE = 1 << 6,
+	SAW_OTHER = 1 << 7, /* NUMA hint, userfaultfd */
 };
 
 struct task_state {

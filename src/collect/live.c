@@ -64,8 +64,9 @@ static void choose_programs(struct faults *s, bool fentry)
 		const char *section = bpf_program__section_name(program);
 		bool trampoline = !strncmp(section, "fentry/", 7) || !strncmp(section, "fexit/", 6);
 
-		if (trampoline) {
-			bpf_program__set_autoload(program, fentry);
+		if (trampoline) { /* no NUMA balancing, no task_numa_fault() */
+			bpf_program__set_autoload(program,
+						  fentry && probe_function(strchr(section, '/') + 1));
 		} else if (!strncmp(section, "tp_btf/", 7)) {
 			const char *name = section + 7;
 			bool by_counter = !strcmp(name, "rss_stat") || !strncmp(name, "mm_", 3);

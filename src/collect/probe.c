@@ -48,14 +48,28 @@ static struct btf *kernel_btf(void)
 	return btf;
 }
 
-bool probe_tracepoint(const char *name)
+/* The id of what a program of @type attaches to, or < 0. Not by libbpf's own function, which reads
+ * the kernel's BTF (3 to 8 MB) each time. */
+static int btf_id(enum bpf_attach_type type, const char *name)
 {
-	char type[80];
+	char typedef_name[80];
 
 	if (!kernel_btf())
-		return false;
-	snprintf(type, sizeof(type), "btf_trace_%s", name);
-	return btf__find_by_name_kind(kernel_btf(), type, BTF_KIND_TYPEDEF) > 0;
+		return -ENOENT;
+	if (type != BPF_TRACE_RAW_TP)
+		return btf__find_by_name_kind(kernel_btf(), name, BTF_KIND_FUNC);
+	snprintf(typedef_name, sizeof(typedef_name), "btf_trace_%s", name);
+	return btf__find_by_name_kind(kernel_btf(), typedef_name, BTF_KIND_TYPEDEF);
+}
+
+bool probe_tracepoint(const char *name)
+{
+	return btf_id(BPF_TRACE_RAW_TP, name) > 0;
+}
+
+bool probe_function(const char *name)
+{
+	return btf_id(BPF_TRACE_FENTRY, name) > 0;
 }
 
 /* Loads a program that does nothing for @function, and attaches it. */
@@ -66,7 +80,7 @@ static int try_program(enum bpf_attach_type type, const char *function)
 		{ .code = BPF_JMP | BPF_EXIT },
 	};
 	LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = type);
-	int id = libbpf_find_vmlinux_btf_id(function, type), program, link, r;
+	int id = btf_id(type, function), program, link, r;
 
 	if (id < 0)
 		return ENOENT;
@@ -198,6 +212,8 @@ const char *probe_remedy(enum probe_what what, const struct probe *p)
 	case PROBE_RSS_STAT:
 		return "use Linux 6.2 or newer";
 	default:
+		if (denied && p->paranoid > 2)
+			return "run as root, or lower kernel.perf_event_paranoid to 2";
 		return denied ? "run as root or with CAP_PERFMON, or lower kernel.perf_event_paranoid" :
 				"use a kernel with CONFIG_PERF_EVENTS";
 	}

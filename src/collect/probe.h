@@ -36,5 +36,7 @@ bool probe_tier(const struct probe *probe, enum tier tier); /* does it work? */
 
 /* Does the kernel have this tracepoint for BPF programs? */
 bool probe_tracepoint(const char *name);
+/* Has it this function, not inlined, for fentry? Says nothing of whether fentry works. */
+bool probe_function(const char *name);
 
 #endif

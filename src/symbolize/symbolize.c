@@ -13,14 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/intern.h"
 #include "symbolize/module.h"
 
 #define MAX_CHAIN 64
-
-struct string {
-	UT_hash_handle hh;
-	char text[];
-};
 
 struct place {
 	uint64_t offset;
@@ -31,7 +27,7 @@ struct place {
 
 struct symbolizer {
 	struct module *modules;
-	struct string *strings;
+	struct strings strings;
 };
 
 int symbolizer_new(struct symbolizer **ret)
@@ -59,7 +55,6 @@ static void module_free(struct module *module)
 void symbolizer_free(struct symbolizer *symbolizer)
 {
 	struct module *module, *next_module;
-	struct string *string, *next_string;
 
 	if (!symbolizer)
 		return;
@@ -67,35 +62,8 @@ void symbolizer_free(struct symbolizer *symbolizer)
 		HASH_DEL(symbolizer->modules, module);
 		module_free(module);
 	}
-	HASH_ITER (hh, symbolizer->strings, string, next_string) {
-		HASH_DEL(symbolizer->strings, string);
-		free(string);
-	}
+	strings_release(&symbolizer->strings);
 	free(symbolizer);
-}
-
-/* NULL for NULL and when out of memory. */
-static const char *intern(struct symbolizer *symbolizer, const char *text)
-{
-	struct string *string;
-	size_t length;
-
-	if (!text)
-		return NULL;
-	length = strlen(text);
-	HASH_FIND(hh, symbolizer->strings, text, length, string);
-	if (string)
-		return string->text;
-	string = malloc(sizeof(*string) + length + 1);
-	if (!string)
-		return NULL;
-	memcpy(string->text, text, length + 1);
-	HASH_ADD(hh, symbolizer->strings, text, length, string);
-	if (!string->hh.tbl) {
-		free(string);
-		return NULL;
-	}
-	return string->text;
 }
 
 static struct module *module_new(struct symbolizer *symbolizer, const struct module_key *key,
@@ -107,7 +75,7 @@ static struct module *module_new(struct symbolizer *symbolizer, const struct mod
 		return NULL;
 	module->key = *key;
 	module->elf = module->debug = module->mini = (struct elf_file)ELF_FILE_CLOSED;
-	module->name = intern(symbolizer, binary->name);
+	module->name = strings_intern(&symbolizer->strings, binary->name);
 	module->path = binary->path ? strdup(binary->path) : NULL;
 	if (!module->name)
 		module->name = "[unknown]";
@@ -173,7 +141,7 @@ static const char *readable(struct symbolizer *symbolizer, const char *raw, cons
 	plain = demangle(raw);
 	if (*tail && asprintf(&full, "%s%s", plain ? plain : raw, tail) < 0)
 		full = NULL;
-	result = intern(symbolizer, full ? full : plain ? plain : raw);
+	result = strings_intern(&symbolizer->strings, full ? full : plain ? plain : raw);
 	free(full);
 	free(plain);
 	free(bare);
@@ -239,7 +207,7 @@ static unsigned int name_address(struct symbolizer *symbolizer, struct module *m
 		frames[i] = (struct frame){
 			.function = readable(symbolizer, raw, plt ? "@plt" : ""),
 			.module = module->name,
-			.file = intern(symbolizer, source[i].file),
+			.file = strings_intern(&symbolizer->strings, source[i].file),
 			.line = source[i].line,
 			.start = start,
 			.offset = address - start,

@@ -16,6 +16,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -24,9 +25,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -277,7 +280,13 @@ READER(swap_cache_faults)
 READER(file_read_faults)
 READER(file_map_faults)
 WRITER(shmem_faults)
+WRITER(shmem_swap_faults)
 WRITER(huge_faults)
+READER(huge_read_faults)
+WRITER(hugetlb_faults)
+WRITER(dev_zero_faults)
+WRITER(userfault_faults)
+WRITER(hint_faults)
 WRITER(thread_faults)
 WRITER(child_faults)
 WRITER(exec_faults)
@@ -477,16 +486,164 @@ static void run_shmem(size_t n)
 	done("shmem", n);
 }
 
-static void run_huge(size_t n)
+/* Shared memory that comes back from swap. pagemap does not show where it is, mincore() does. */
+static void run_shmem_swap(size_t n)
+{
+	const struct timespec pause = { .tv_nsec = 50 * 1000 * 1000 };
+	int fd = memfd_create("faults", MFD_CLOEXEC);
+	size_t here = n;
+	char *area;
+
+	if (fd < 0 || ftruncate(fd, n * PAGE))
+		fail("memfd_create");
+	area = map(n * PAGE, MAP_SHARED, fd);
+	madvise(area, n * PAGE, MADV_NOHUGEPAGE);
+	fill(area, n * PAGE);
+	for (int i = 0; i < 60 && here; i++) {
+		if (madvise(area, n * PAGE, MADV_PAGEOUT))
+			fail("MADV_PAGEOUT");
+		reclaim();
+		nanosleep(&pause, NULL);
+		here = resident(area, n);
+	}
+	if (here)
+		skip("shared memory stays out of swap");
+	go();
+	shmem_swap_faults(area, n, PAGE);
+	done("shmem_swap", n);
+}
+
+static char *map_huge(size_t n)
 {
 	char *area = map((n + 1) * HUGE_PAGE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 
 	area = (char *)(((uintptr_t)area + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1));
 	if (madvise(area, n * HUGE_PAGE, MADV_HUGEPAGE))
 		skip("no transparent huge pages");
+	return area;
+}
+
+static void run_huge(size_t n)
+{
+	char *area = map_huge(n);
+
 	go();
 	huge_faults(area, n, HUGE_PAGE);
 	done("huge", n);
+}
+
+/* The huge zero page is mapped: nothing is allocated. */
+static void run_huge_read(size_t n)
+{
+	char *area = map_huge(n);
+
+	go();
+	huge_read_faults(area, n, HUGE_PAGE);
+	done("huge_read", n);
+}
+
+static void run_hugetlb(size_t n)
+{
+	char *area = mmap(NULL, n * HUGE_PAGE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+
+	if (area == MAP_FAILED)
+		skip("no huge pages are reserved");
+	go();
+	hugetlb_faults(area, n, HUGE_PAGE);
+	done("hugetlb", n);
+}
+
+/* Anonymous memory as it was asked for before MAP_ANONYMOUS: there is a file, but it is none. */
+static void run_dev_zero(size_t n)
+{
+	int fd = open("/dev/zero", O_RDWR | O_CLOEXEC);
+	char *area;
+
+	if (fd < 0)
+		fail("/dev/zero");
+	area = map(n * PAGE, MAP_PRIVATE, fd);
+	madvise(area, n * PAGE, MADV_NOHUGEPAGE);
+	go();
+	dev_zero_faults(area, n, PAGE);
+	done("dev_zero", n);
+}
+
+static char userfault_page[PAGE] __attribute__((aligned(PAGE)));
+static volatile int userfault_ready;
+
+static void *serve_userfaults(void *arg)
+{
+	int fd = (int)(intptr_t)arg;
+	struct uffd_msg message;
+
+	touch_stack();
+	userfault_ready = 1;
+	while (read(fd, &message, sizeof(message)) == sizeof(message)) {
+		struct uffdio_copy copy = {
+			.dst = message.arg.pagefault.address & ~(PAGE - 1),
+			.src = (uintptr_t)userfault_page,
+			.len = PAGE,
+		};
+
+		if (ioctl(fd, UFFDIO_COPY, &copy))
+			_exit(7);
+	}
+	return NULL;
+}
+
+/* Another thread brings the pages in. */
+static void run_userfault(size_t n)
+{
+	struct uffdio_register where = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	struct uffdio_api api = { .api = UFFD_API };
+	char *area = map_anon(n * PAGE);
+	pthread_t thread;
+	int fd = syscall(SYS_userfaultfd, O_CLOEXEC);
+
+	where.range.start = (uintptr_t)area;
+	where.range.len = n * PAGE;
+	if (fd < 0 || ioctl(fd, UFFDIO_API, &api) || ioctl(fd, UFFDIO_REGISTER, &where))
+		skip("no userfaultfd");
+	if (pthread_create(&thread, NULL, serve_userfaults, (void *)(intptr_t)fd))
+		fail("pthread_create");
+	while (!userfault_ready)
+		usleep(1000);
+	settle(area);
+	go();
+	userfault_faults(area, n, PAGE);
+	done("userfault", n);
+}
+
+static void *idle(void *arg)
+{
+	for (;;)
+		pause();
+	return arg;
+}
+
+/* Touches what is all there: the only faults are those by which the kernel samples who uses which
+ * page on which NUMA node. At least @n of them. A process of one thread is not asked about the
+ * pages of the node that it runs on. */
+static void run_hint(size_t n)
+{
+	pthread_t thread;
+	const size_t pages = 4096;
+	char *area = map_anon(pages * PAGE);
+	struct rusage now;
+	size_t count = 0;
+
+	if (pthread_create(&thread, NULL, idle, NULL))
+		fail("pthread_create");
+	fill(area, pages * PAGE);
+	settle(NULL);
+	go();
+	for (int i = 0; i < 100000 && count < n; i++) {
+		hint_faults(area, pages, PAGE);
+		getrusage(RUSAGE_SELF, &now);
+		count = now.ru_minflt - before.ru_minflt;
+	}
+	done("hint", count);
 }
 
 static void run_kernel_read(size_t n)
@@ -707,7 +864,13 @@ static const struct {
 	{ "file_read", run_file_read },
 	{ "file_map", run_file_map },
 	{ "shmem", run_shmem },
+	{ "shmem_swap", run_shmem_swap },
 	{ "huge", run_huge },
+	{ "huge_read", run_huge_read },
+	{ "hugetlb", run_hugetlb },
+	{ "dev_zero", run_dev_zero },
+	{ "userfault", run_userfault },
+	{ "hint", run_hint },
 	{ "kernel_read", run_kernel_read },
 	{ "kernel_write", run_kernel_write },
 	{ "thread", run_thread },

@@ -23,7 +23,11 @@ BUILD = os.path.abspath(os.environ.get("BUILD", os.path.join(ROOT, "build")))
 FAULTPROF = os.path.abspath(os.environ.get("FAULTPROF", os.path.join(BUILD, "faultprof")))
 FAULTS = os.path.join(BUILD, "tests", "faults")
 KINDS = ("swap-in", "swap-cache", "file-read", "file-map", "zero", "cow", "shmem", "huge", "other")
-TEST_SECONDS = 120
+# In the machine of tests/vm/run, by software emulation, a second is worth a tenth of one.
+VM = bool(os.environ.get("FAULTPROF_VM"))
+TEST_SECONDS = 180 if VM else 120
+# The tier that every report has to name, unless its test asks for another. "": any.
+EXPECT_TIER = os.environ.get("FAULTPROF_TIER") or os.environ.get("FAULTPROF_EXPECT_TIER", "")
 
 
 class Skip(Exception):
@@ -39,6 +43,19 @@ def test(function):
     """Registers a test; its name is the function's, without test_."""
     _tests.append((function.__name__.replace("test_", "", 1), function))
     return function
+
+
+def test_on_host(function):
+    """Registers a test of what no kernel has a part in: not worth the time of an emulation.
+
+    FAULTPROF_VM=all: there too.
+    """
+    return function if VM and os.environ["FAULTPROF_VM"] != "all" else test(function)
+
+
+def fewer(n, in_vm):
+    """How many where it takes nothing but time: as many as prove it, and fewer by emulation."""
+    return in_vm if VM else n
 
 
 def cases(name, arguments):
@@ -394,16 +411,19 @@ def public(path):
 
 
 class Result:
-    def __init__(self, rc, out, err):
-        self.rc, self.out, self.err = rc, out, err
+    def __init__(self, rc, out, err, tier=""):
+        self.rc, self.out, self.err, self.tier = rc, out, err, tier
         self.lines = [l for l in err.splitlines() if l != "faultprof: collecting"]
 
     def json(self):
         check(self.rc == 0, "faultprof ended with %s: %s" % (self.rc, self.err.strip()))
         try:
-            return Report(json.loads(self.out))
+            report = Report(json.loads(self.out))
         except ValueError as error:
             raise AssertionError("not JSON (%s): %.80r" % (error, self.out))
+        check(report["tier"].startswith(self.tier),
+              "measured by %s, not by %s" % (report["tier"], self.tier))
+        return report
 
 
 class Report(dict):
@@ -449,8 +469,9 @@ class Report(dict):
 class Faultprof:
     """A run of the tool. As a context: it is collecting; stop() ends it with its report."""
 
-    def __init__(self, *args, prefix=(), tty=None, env=None, form="json", wait=True):
+    def __init__(self, *args, prefix=(), env=None, form="json", wait=True, tier=EXPECT_TIER):
         need_tool()
+        self.tier = args[args.index("--tier") + 1] if "--tier" in args else tier
         self.scratch = tempfile.TemporaryFile(), tempfile.TemporaryFile()
         command = list(prefix) + [public(FAULTPROF) if prefix else FAULTPROF]
         if wait:
@@ -496,7 +517,7 @@ class Faultprof:
             raise AssertionError("faultprof did not end within %d s" % seconds)
         if self.process in _running:
             _running.remove(self.process)
-        return Result(self.process.returncode, self._text(0), self._text(1))
+        return Result(self.process.returncode, self._text(0), self._text(1), self.tier)
 
     def stop(self):
         if self.process.poll() is None:
@@ -516,7 +537,8 @@ def tool(*args, prefix=(), seconds=30, env=None, stdout=None):
                           stderr=subprocess.PIPE, timeout=seconds,
                           env=dict(os.environ, **(env or {})))
     return Result(done.returncode, (done.stdout or b"").decode(errors="replace"),
-                  done.stderr.decode(errors="replace"))
+                  done.stderr.decode(errors="replace"),
+                  "" if "--tier" in args else os.environ.get("FAULTPROF_EXPECT_TIER", ""))
 
 
 def as_user(*capabilities):
@@ -741,6 +763,8 @@ def haproxy_source():
     binary = os.path.join(place, "haproxy")
     if os.access(binary, os.X_OK):
         return binary
+    if VM:
+        raise Skip("haproxy is not built from source: python3 tests/live/lab.py haproxy outside")
     note = os.path.join(place, "unavailable")
     if os.path.exists(note) and time.time() - os.stat(note).st_mtime < 3600:
         raise Skip("haproxy cannot be built from source: " + read(note))

@@ -10,8 +10,9 @@ import signal
 import subprocess
 import time
 
-from lab import (FAULTPROF, FAULTS, Faultprof, Scratch, Skip, Target, as_user, cases, check, end,
-                 equal, main, need_root, need_tool, start, test, tool)
+from lab import (EXPECT_TIER, FAULTPROF, FAULTS, Faultprof, Scratch, Setting, Skip, Target,
+                 as_user, cases, check, end, equal, main, need_root, need_tool, start, test,
+                 test_on_host, tool)
 
 
 def refused(result, rc, *words):
@@ -77,13 +78,13 @@ def failed(_, args, words):
 @test
 def test_foreign_pid():
     """A PID of another user, without privilege: it says what is missing."""
-    with Target("loop", 100) as target:
+    with Setting("kernel/perf_event_paranoid", 2), Target("loop", 100) as target:
         result = tool("-p", target.pid, "-d", "1", prefix=as_user())
         refused(result, 1, str(target.pid))
         check(re.search("CAP_|root|sudo", result.err), "no remedy in %r" % result.err)
 
 
-@test
+@test_on_host
 def test_unwritable_output():
     """Told at once, not after the run."""
     with Target("loop", 100) as target:
@@ -93,14 +94,14 @@ def test_unwritable_output():
         check(time.monotonic() - begin < 10, "told only after the run")
 
 
-@test
+@test_on_host
 def test_full_disk():
     with Target("loop", 100) as target, open("/dev/full", "w") as full:
         result = tool("-p", target.pid, "-d", "1", stdout=full)
         refused(result, 1)
 
 
-@test
+@test_on_host
 def test_output_whole():
     """-o: the old file, or the whole new one; never a part, and nothing else beside it."""
     with Scratch() as place, Target("loop", 500) as target:
@@ -126,7 +127,7 @@ def test_output_whole():
         equal(os.listdir(place), ["report.json"], "files")
 
 
-@test
+@test_on_host
 def test_output_kept():
     """A run that fails or dies leaves the old file as it was."""
     with Scratch() as place, Target("loop", 500) as target:
@@ -141,7 +142,7 @@ def test_output_kept():
             equal(file.read(), "old", "the file")
 
 
-@test
+@test_on_host
 def test_text():
     """Lines of at most 100 columns, no escape codes, nothing on stderr when it is no terminal."""
     with Target("fork", 500) as target, Faultprof("-p", target.pid, form="text") as prof:
@@ -157,7 +158,7 @@ def test_text():
         equal(line, line.rstrip(), "line")
 
 
-@test
+@test_on_host
 def test_folded():
     with Target("zero", 500) as target, Faultprof("-p", target.pid, form="folded") as prof:
         target.go()
@@ -171,7 +172,7 @@ def test_folded():
     equal(total, 500, "faults of zero_faults")
 
 
-@test
+@test_on_host
 def test_top():
     with Target("fork", 500) as target, Faultprof("-p", target.pid, "--top", "1") as prof:
         target.go()
@@ -205,19 +206,20 @@ def on_terminal(*args, stream, env=None, seconds=20):
     return got
 
 
-@test
+@test_on_host
 def test_progress():
     """A terminal's stderr shows progress while it collects; it is cleared or ended by a newline."""
     with Target("loop", 1000) as target:
         target.tell()
         got = on_terminal("-p", str(target.pid), "-d", "3", stream="stderr")
-        text = b"".join(data for when, data in got if when < 3.0)
+        end_of_run = got[-1][0] if got else 0
+        text = b"".join(data for when, data in got if when < end_of_run - 0.5)
         check(re.search(rb"\d", text), "no progress: %r" % text)
         quiet = tool("-p", target.pid, "-d", "1")
         equal(quiet.err, "", "stderr without a terminal")
 
 
-@test
+@test_on_host
 def test_no_color():
     with Target("loop", 1000) as target:
         target.tell()
@@ -227,7 +229,7 @@ def test_no_color():
         check(b"\x1b" not in plain, "escape codes in spite of NO_COLOR")
 
 
-@test
+@test_on_host
 def test_version_and_help():
     version = tool("--version")
     equal((version.rc, version.err), (0, ""), "--version")
@@ -247,6 +249,7 @@ def test_probe():
     for word in ("fentry", "tracepoint", "perf"):
         check(word in result.out, "--probe does not mention " + word)
     check(max(map(len, result.out.splitlines())) <= 100, "--probe is wider than 100 columns")
+    check(result.out.rstrip().endswith(EXPECT_TIER), "--probe does not choose " + EXPECT_TIER)
     need_root()
     equal(tool("--probe", prefix=as_user()).rc, 0, "exit code without privilege")
 
@@ -261,7 +264,7 @@ def test_terminate():
     equal(report.symbol("zero_faults"), 100, "faults")
 
 
-@test
+@test_on_host
 def test_command_that_fails():
     """The command's own exit does not become the tool's."""
     result = tool("--format", "json", "--", FAULTS, "no-such-mode", "1")

@@ -4,7 +4,7 @@
 import os
 import re
 
-from lab import (FAULTS, Faultprof, Scratch, Setting, Target, as_user, check, equal, main, need,
+from lab import (FAULTS, VM, Faultprof, Scratch, Setting, Target, as_user, check, equal, main, need,
                  need_root, procstat, public, read, status, test, tool)
 
 DAC_READ_SEARCH, SYS_PTRACE = 1 << 2, 1 << 19
@@ -24,7 +24,8 @@ def given_back(pid):
 def test_four_capabilities():
     """An ordinary user with four capabilities profiles a process of root."""
     prefix = as_user(*FOUR)
-    with Target("kernel_read", 800) as target, Faultprof("-p", target.pid, prefix=prefix) as prof:
+    with Setting("kernel/perf_event_paranoid", 2), Target("kernel_read", 800) as target, \
+            Faultprof("-p", target.pid, prefix=prefix) as prof:
         equal(status(prof.pid, "Uid"), "65534", "the tool's user")
         given_back(prof.pid)
         before = procstat(target.pid)
@@ -35,6 +36,19 @@ def test_four_capabilities():
     equal(report.totals["faults"], sum(after) - sum(before), "all faults")
     check("perf" not in report["tier"].split()[0], "fell back to %r" % report["tier"])
     report.nothing_lost()
+
+
+def test_paranoid():
+    """Above 2 the kernels of Debian and Ubuntu want CAP_SYS_ADMIN: it says what to do."""
+    with Setting("kernel/perf_event_paranoid", 3), Target("loop", 100) as target:
+        result = tool("-p", target.pid, "-d", "1", prefix=as_user(*FOUR))
+    equal(result.rc, 1, "exit code")
+    equal(len(result.err.splitlines()), 1, "number of lines of %r" % result.err)
+    check("perf_event_paranoid to 2" in result.err, "no remedy in %r" % result.err)
+
+
+if VM:  # other kernels know no such level
+    test(test_paranoid)
 
 
 @test
@@ -74,7 +88,7 @@ def unprivileged(mode, n):
     env = {"FAULTS_DIR": "/tmp"}
     with Setting("kernel/perf_event_paranoid", 2), \
             Target(mode, n, prefix=prefix, binary=public(FAULTS), env=env) as target, \
-            Faultprof("-p", target.pid, prefix=prefix) as prof:
+            Faultprof("-p", target.pid, prefix=prefix, tier="perf") as prof:
         target.go()
         return prof.report()
 
