@@ -17,6 +17,7 @@
 #include "symbolize/module.h"
 
 #define MAX_CHAIN 64
+#define MAX_STRING ELF_FILE_MAX_STRING
 
 struct place {
 	uint64_t offset;
@@ -125,6 +126,20 @@ struct module *symbolizer_module(struct symbolizer *symbolizer, const struct bin
 	return module && module->same ? module->same : module;
 }
 
+/* Debug information may hold one endless string, and have a name begin at each byte of it. */
+static const char *keep(struct symbolizer *symbolizer, const char *text)
+{
+	const char *result;
+	char *cut;
+
+	if (!text || strnlen(text, MAX_STRING + 1) <= MAX_STRING)
+		return strings_intern(&symbolizer->strings, text);
+	cut = strndup(text, MAX_STRING);
+	result = strings_intern(&symbolizer->strings, cut);
+	free(cut);
+	return result;
+}
+
 /* Interns @raw as people want to read it, with @tail behind. */
 static const char *readable(struct symbolizer *symbolizer, const char *raw, const char *tail)
 {
@@ -141,7 +156,7 @@ static const char *readable(struct symbolizer *symbolizer, const char *raw, cons
 	plain = demangle(raw);
 	if (*tail && asprintf(&full, "%s%s", plain ? plain : raw, tail) < 0)
 		full = NULL;
-	result = strings_intern(&symbolizer->strings, full ? full : plain ? plain : raw);
+	result = keep(symbolizer, full ? full : plain ? plain : raw);
 	free(full);
 	free(plain);
 	free(bare);
@@ -207,7 +222,7 @@ static unsigned int name_address(struct symbolizer *symbolizer, struct module *m
 		frames[i] = (struct frame){
 			.function = readable(symbolizer, raw, plt ? "@plt" : ""),
 			.module = module->name,
-			.file = strings_intern(&symbolizer->strings, source[i].file),
+			.file = keep(symbolizer, source[i].file),
 			.line = source[i].line,
 			.start = start,
 			.offset = address - start,

@@ -418,6 +418,35 @@ static void functions_of_many_ranges(void **state)
 	ask_slow("ranges", 100, 2, 64 << 10);
 }
 
+static uint64_t entry_address(const struct binary *binary)
+{
+	Elf64_Ehdr ehdr;
+
+	assert_int_equal(pread(binary->fd, &ehdr, sizeof(ehdr), 0), sizeof(ehdr));
+	return ehdr.e_entry;
+}
+
+/* Names in debug information have no limit of their own. */
+static void names_of_a_megabyte(void **state)
+{
+	char *text = malloc((1 << 20) + 64);
+	struct binary binary;
+	struct frame frames[16];
+
+	(void)state;
+	strcpy(text, "int ");
+	memset(text + 4, 'x', 1 << 20);
+	strcpy(text + 4 + (1 << 20), "(int a) { return a * 3; }\n");
+	write_text("long.c", text);
+	free(text);
+	assert_int_equal(run("gcc -g -O2 -nostdlib -static -o long long.c"), 0);
+	binary = open_binary("long");
+	frames_at(&binary, entry_address(&binary), frames);
+	assert_non_null(frames[0].function);
+	assert_in_range(strlen(frames[0].function), 1000, 65536);
+	close_binary(&binary);
+}
+
 /* A few bytes that claim to be gigabytes: refused before anything is allocated. */
 static void claims_of_gigabytes(void **state)
 {
@@ -456,6 +485,7 @@ int main(void)
 		cmocka_unit_test(numbers_without_end),
 		cmocka_unit_test(strings_without_end),
 		cmocka_unit_test(functions_of_many_ranges),
+		cmocka_unit_test(names_of_a_megabyte),
 		cmocka_unit_test(claims_of_gigabytes),
 	};
 
