@@ -343,6 +343,7 @@ static __always_inline void tell_fault(struct scratch *s, enum walk_result resul
 	struct fp_fault_event *fault = &s->fault;
 	fp_u64 size = offsetof(struct fp_fault_event, ip) +
 		      sizeof(fault->ip[0]) * (fault->nr_frames & (2 * FP_MAX_FRAMES - 1));
+	bool urgent;
 	long failed;
 
 	fault->raw = result == WALK_MISS;
@@ -353,9 +354,11 @@ static __always_inline void tell_fault(struct scratch *s, enum walk_result resul
 			size = sizeof(*s);
 	}
 	fault->h.size = size;
-	/* Only a stack to learn from is urgent. */
+	/* Else it is read some ten times a second. */
+	urgent = fault->raw || bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >
+				       bpf_ringbuf_query(&ring, BPF_RB_RING_SIZE) / 4;
 	failed = bpf_ringbuf_output(&ring, s, size,
-				    fault->raw ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
+				    urgent ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
 	if (!failed)
 		return;
 	lose(FP_LOSS_DETAIL);

@@ -257,6 +257,7 @@ static int open_collector(struct session *s)
 
 	probe_run(&s->probe);
 	r = collector_open(o->tier, &options, &s->probe, &s->binaries, &s->collector);
+	probe_release();
 	return r ? tell_obstacle(s, o->tier == TIER_AUTO ? TIER_PERF : o->tier, r) : 0;
 }
 

@@ -66,6 +66,7 @@ int session_probe(void)
 	struct probe probe;
 
 	probe_run(&probe);
+	probe_release();
 	if (!uname(&system))
 		printf("%s %s %s, with the privileges of this process\n\n", system.sysname,
 		       system.release, system.machine);

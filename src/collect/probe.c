@@ -36,9 +36,10 @@ static int quiet(enum libbpf_print_level level, const char *format, va_list args
 	return 0;
 }
 
+static struct btf *btf;
+
 static struct btf *kernel_btf(void)
 {
-	static struct btf *btf;
 	static bool tried;
 
 	if (!tried) {
@@ -46,6 +47,12 @@ static struct btf *kernel_btf(void)
 		btf = btf__load_vmlinux_btf();
 	}
 	return btf;
+}
+
+void probe_release(void)
+{
+	btf__free(btf);
+	btf = NULL;
 }
 
 /* The id of what a program of @type attaches to, or < 0. Not by libbpf's own function, which reads

@@ -26,6 +26,8 @@ struct probe {
 };
 
 void probe_run(struct probe *ret);
+/* Frees the kernel's type information, some MB; after it, no hook is found any more. */
+void probe_release(void);
 const char *probe_name(enum probe_what what);
 const char *probe_use(enum probe_what what);	/* what it is good for */
 const char *probe_remedy(enum probe_what what, const struct probe *probe); /* how to get it, as an order */
