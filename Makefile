@@ -1,4 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+#
+# make            the tool, into $(BUILD)           make install    PREFIX=/usr/local, DESTDIR
+# make demo       see it at work, on any machine    make check      the tests, on this kernel
+# make bench      what it costs, as root            make check-vm   the live ones on Linux 6.1, in qemu
+#
+# V=1 shows the commands. CI=1 makes warnings errors. YES=1 installs packages without asking.
 VERSION := 0.1.0
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -8,9 +14,16 @@ CLANG ?= clang
 BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/bin/bpftool) bpftool)
 CFLAGS ?= -O2 -g
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes $(if $(CI),-Werror)
-ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -DFP_VERSION='"$(VERSION)"' -Isrc -Iinclude -I$(BUILD) \
-	$(WARN) $(CFLAGS) -MMD -MP
+BASE_CFLAGS = -std=gnu11 -D_GNU_SOURCE $(WARN) $(CFLAGS) -MMD -MP -MF $@.d -MT $@
+ALL_CFLAGS = $(BASE_CFLAGS) -DFP_VERSION='"$(VERSION)"' -Isrc -Iinclude -I$(BUILD)
 LIBS := -lbpf -ldw -lelf -llzma -ljansson -lcap -lstdc++
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
+
+SBINDIR := $(DESTDIR)$(PREFIX)/sbin
+MAN8DIR := $(DESTDIR)$(PREFIX)/share/man/man8
+BASHDIR := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+ZSHDIR := $(DESTDIR)$(PREFIX)/share/zsh/site-functions
+FISHDIR := $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 
 SRC := $(wildcard src/*.c src/*/*.c)
 OBJ := $(SRC:%.c=$(BUILD)/%.o)
@@ -18,72 +31,126 @@ LIB := $(filter-out $(BUILD)/src/main.o,$(OBJ))
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/%,$(wildcard examples/*.c))
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/*.c))
 LIVE := $(patsubst tests/live/%.c,$(BUILD)/tests/%,$(wildcard tests/live/*.c))
+BENCH := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
 
-.PHONY: all check check-unit check-all check-vm units lives clean format deps
+C_FILES := $(SRC) $(wildcard src/*.h src/*/*.h bpf/*.[ch] include/*/*.h examples/*.c tests/*/*.c)
+SHELL_FILES := .ci/run tests/run tests/packages tests/include_rule.sh tests/vm/run \
+	tests/vm/init tests/vm/inside examples/demo.sh src/completions/faultprof.bash
+
+Q := $(if $(V),,@)
+SUB := --no-print-directory $(if $(V),,-s)
+say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2))
+
+.PHONY: all check check-vm bench demo install uninstall clean format lint
+.PHONY: deps units lives sanitized benches # for the targets above
 .DELETE_ON_ERROR:
 
-# The tool itself links as soon as its main file stands; until then, all its parts.
-all: $(BUILD)/faults.skel.h $(LIB) $(if $(wildcard src/main.c),$(BUILD)/faultprof) $(EXAMPLES)
+all: $(BUILD)/faultprof $(EXAMPLES)
 
 $(BUILD)/faultprof: $(OBJ)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
+# clang for BPF does not look where Debian keeps <asm/types.h>.
 $(BUILD)/faults.bpf.o: $(wildcard bpf/*) include/faultprof/event.h
 	@mkdir -p $(@D)
-	$(CLANG) -O2 -g -target bpf -D__TARGET_ARCH_x86 -mcpu=v3 \
+	$(call say,BPF,bpf/faults.bpf.c)
+	$(Q)$(CLANG) -O2 -g -target bpf -D__TARGET_ARCH_x86 -mcpu=v3 \
 		-idirafter /usr/include/$(shell $(CC) -print-multiarch) -Wall -Werror -Iinclude -Ibpf \
 		-c -o $@ bpf/faults.bpf.c
-	$(BPFTOOL) gen object $@.linked $@ && mv $@.linked $@
+	$(Q)$(BPFTOOL) gen object $@.linked $@ && mv $@.linked $@
 
 $(BUILD)/faults.skel.h: $(BUILD)/faults.bpf.o
-	$(BPFTOOL) gen skeleton $< name faults > $@
+	$(Q)$(BPFTOOL) gen skeleton $< name faults > $@
 
 $(filter $(BUILD)/src/collect/%,$(OBJ)): | $(BUILD)/faults.skel.h
 
 $(BUILD)/%: examples/%.c
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 -D_GNU_SOURCE $(WARN) $(CFLAGS) -o $@ $< -lpthread
+	$(call say,CC,$<)
+	$(Q)$(CC) $(BASE_CFLAGS) -o $@ $< -lpthread
 
 $(BUILD)/tests/%: tests/unit/%.c $(LIB)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< $(LIB) $(LIBS) -lcmocka
+	$(call say,CC,$<)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< $(LIB) $(LIBS) -lcmocka
 
-$(BUILD)/tests/%: tests/live/%.c
+# Programs to be profiled: always optimized, without frame pointers, as distributions build theirs.
+$(LIVE): $(BUILD)/tests/%: tests/live/%.c
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 -D_GNU_SOURCE $(WARN) -O2 -g -fomit-frame-pointer -o $@ $< -lpthread
+	$(call say,CC,$<)
+	$(Q)$(CC) $(BASE_CFLAGS) -O2 -g -fomit-frame-pointer -o $@ $< -lpthread
+
+$(BENCH): $(BUILD)/bench/%: tests/bench/%.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(BASE_CFLAGS) -O2 -o $@ $< -lpthread
 
 deps:
-	tests/packages build
-
-check: $(if $(wildcard src/main.c),check-all,check-unit)
-
-check-unit:
-	tests/packages test
-	$(MAKE) all units
-	tests/run unit
-
-check-all:
-	tests/packages test
-	$(MAKE) all units lives
-	tests/run all
-
-# The live tests on Debian's 6.1 kernel, in an emulated machine.
-check-vm:
-	tests/packages test
-	$(MAKE) all lives
-	tests/vm/run
+	@tests/packages build
 
 units: $(UNIT)
 lives: $(LIVE)
+benches: $(BENCH)
+
+# The unit tests again, and all that they run, with every read and write checked.
+sanitized:
+	$(Q)$(MAKE) $(SUB) BUILD=$(BUILD)/san CFLAGS='-O1 -g $(SANITIZE)' units
+
+check:
+	@tests/packages test
+	$(Q)$(MAKE) $(SUB) all units lives sanitized
+	@tests/run all
+
+check-vm:
+	@tests/packages test
+	$(Q)$(MAKE) $(SUB) all lives
+	@tests/vm/run
+
+bench:
+	@tests/packages test
+	$(Q)$(MAKE) $(SUB) all benches
+	@tests/bench/run
+
+demo:
+	@tests/packages demo
+	$(Q)$(MAKE) $(SUB) all
+	@examples/demo.sh $(BUILD)/faultprof $(BUILD)/coldproxy
+
+install: $(BUILD)/faultprof
+	install -d $(SBINDIR) $(MAN8DIR) $(BASHDIR) $(ZSHDIR) $(FISHDIR)
+	install -m 755 $(BUILD)/faultprof $(SBINDIR)/faultprof
+	install -m 644 src/faultprof.8 $(MAN8DIR)/faultprof.8
+	install -m 644 src/completions/faultprof.bash $(BASHDIR)/faultprof
+	install -m 644 src/completions/_faultprof $(ZSHDIR)/_faultprof
+	install -m 644 src/completions/faultprof.fish $(FISHDIR)/faultprof.fish
+
+uninstall:
+	rm -f $(SBINDIR)/faultprof $(MAN8DIR)/faultprof.8 $(BASHDIR)/faultprof \
+		$(ZSHDIR)/_faultprof $(FISHDIR)/faultprof.fish
 
 clean:
 	rm -rf $(BUILD)
 
 format:
-	clang-format-14 -i $(wildcard src/*.[ch] src/*/*.[ch] bpf/*.[ch] include/*/*.h examples/*.c tests/*/*.c)
+	clang-format-14 -i $(C_FILES)
 
--include $(OBJ:.o=.d)
+# All of them run, also after a finding. .clang-tidy says what clang-tidy looks for; how many warnings
+# it left out is not worth a line for each file.
+lint:
+	@tests/packages lint
+	$(Q)$(MAKE) $(SUB) $(BUILD)/faults.skel.h
+	@rc=0; \
+	clang-format-14 --dry-run --Werror $(C_FILES) || rc=1; \
+	clang-tidy-14 --quiet --warnings-as-errors='*' $(SRC) $(wildcard examples/*.c) -- -std=gnu11 \
+		-D_GNU_SOURCE -DFP_VERSION='""' -Isrc -Iinclude -I$(BUILD) 2>/dev/null || rc=1; \
+	shellcheck -S warning -e SC2187 $(SHELL_FILES) || rc=1; \
+	mandoc -T lint -W warning src/faultprof.8 || rc=1; \
+	exit $$rc
+
+-include $(patsubst %,%.d,$(OBJ) $(UNIT) $(LIVE) $(BENCH) $(EXAMPLES))

@@ -34,7 +34,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 4 << 20);
+	__uint(max_entries, 2 << 20);
 } ring SEC(".maps");
 
 /* The event under construction. The slack lets the verifier see that a whole page fits behind any
@@ -91,10 +91,10 @@ static __always_inline fp_u32 bucket_of(fp_u64 ns)
 
 static __always_inline void site_add(struct fp_site_value *site, fp_u64 stall_ns)
 {
-	__sync_fetch_and_add(&site->faults, 1);
-	if (!stall_ns)
+	if (!stall_ns) {
+		__sync_fetch_and_add(&site->untimed, 1);
 		return;
-	__sync_fetch_and_add(&site->timed, 1);
+	}
 	__sync_fetch_and_add(&site->total_ns, stall_ns);
 	__sync_fetch_and_add(&site->bucket[bucket_of(stall_ns)], 1);
 	for (int i = 0; i < 8; i++) {
@@ -115,7 +115,7 @@ static __always_inline struct fp_site_value *site_get(void *map, const struct fp
 		return site;
 	fresh = bpf_map_lookup_elem(&empty_site, &zero);
 	if (fresh && !bpf_map_update_elem(map, key, fresh, BPF_NOEXIST)) {
-		c = bpf_map_lookup_elem(&counts, &zero);
+		c = my_counts();
 		if (c)
 			c->sites++;
 	}

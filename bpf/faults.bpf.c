@@ -20,46 +20,7 @@ const volatile char comm_wanted[16];
 const volatile fp_u64 slow_ns = 1000000;
 
 volatile fp_u32 last_image; /* images are numbered by both sides */
-
-static __always_inline int begin(fp_u64 address, fp_u64 error)
-{
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct task_state *state = state_of(task);
-	struct fp_counts *c;
-	fp_u32 zero = 0;
-
-	if (!state)
-		return 0;
-	if (state->start_ns) {
-		c = bpf_map_lookup_elem(&counts, &zero);
-		if (c)
-			c->failed++;
-	}
-	state->address = address;
-	state->error = error;
-	state->saw = 0;
-	if (!fentry_tier && task->mm)
-		state->anon = task->mm->rss_stat[MM_ANONPAGES].count;
-	state->start_ns = bpf_ktime_get_ns();
-	return 0;
-}
-
-SEC("tp_btf/page_fault_user")
-int BPF_PROG(on_start_user, unsigned long address, struct pt_regs *regs, unsigned long error)
-{
-	return begin(address, error);
-}
-
-SEC("tp_btf/page_fault_kernel")
-int BPF_PROG(on_start_kernel, unsigned long address, struct pt_regs *regs, unsigned long error)
-{
-	struct task_struct *task = bpf_get_current_task_btf();
-
-	/* A copy with page faults disabled (ours included) fails at once and completes nothing. */
-	if ((__s64)address < 0 || task->pagefault_disabled)
-		return 0;
-	return begin(address, error);
-}
+volatile bool ending;       /* no fault is begun any more; those under way complete */
 
 /*
  * Where this CPU's part of a per-CPU allocation stands. Kernels without data symbols in kallsyms do
@@ -260,12 +221,129 @@ static __always_inline enum fp_kind kind_by_counter(const struct task_state *sta
 	return saw & SAW_ANON || !write ? FP_ZERO : FP_OTHER;
 }
 
+static __always_inline enum fp_kind kind_of(const struct task_state *state, bool major)
+{
+	return fentry_tier ? kind_by_handler(state, major) : kind_by_counter(state, major);
+}
+
+static __always_inline enum fp_access access_of(const struct task_state *state)
+{
+	return state->error & PF_INSTR ? FP_EXEC : state->error & PF_WRITE ? FP_WRITE : FP_READ;
+}
+
+static __always_inline void count_fault(struct fp_counts *c, bool major)
+{
+	if (!c)
+		return;
+	c->faults++;
+	c->major += major;
+}
+
+/*
+ * A start that no completion program followed. Either the fault never completed, or the kernel ran
+ * no program for it: while a CPU is inside a BPF map operation, of whatever process, it runs none
+ * for perf events. Its own counters tell which, and all but the stall time and the stack is known.
+ */
+static __noinline void settle(struct task_struct *task, struct task_state *state)
+{
+	struct fp_site_key key = {};
+	struct fp_counts *c = my_counts();
+
+	if (!__sync_lock_test_and_set(&state->start_ns, 0))
+		return;
+	key.major = task->maj_flt != state->major;
+	if (!key.major && task->min_flt == state->minor) {
+		if (c)
+			c->failed++;
+		return;
+	}
+	lose(FP_LOSS_SKIPPED);
+	count_fault(c, key.major);
+	key.image = state->image;
+	key.kind = kind_of(state, key.major);
+	key.access = access_of(state);
+	key.mode = state->ip ? FP_USER : FP_KERNEL;
+	key.ip[0] = state->ip;
+	count_site(&key, 0);
+}
+
+static __always_inline int begin(fp_u64 address, fp_u64 error, fp_u64 ip)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_state *state;
+
+	if (ending)
+		return 0;
+	state = state_of(task);
+	if (!state)
+		return 0;
+	if (state->start_ns)
+		settle(task, state);
+	state->address = address;
+	state->error = error;
+	state->saw = 0;
+	state->ip = ip;
+	state->minor = task->min_flt;
+	state->major = task->maj_flt;
+	if (!fentry_tier && task->mm)
+		state->anon = task->mm->rss_stat[MM_ANONPAGES].count;
+	state->start_ns = bpf_ktime_get_ns();
+	return 0;
+}
+
+SEC("tp_btf/page_fault_user")
+int BPF_PROG(on_start_user, unsigned long address, struct pt_regs *regs, unsigned long error)
+{
+	return begin(address, error, regs->ip);
+}
+
+SEC("tp_btf/page_fault_kernel")
+int BPF_PROG(on_start_kernel, unsigned long address, struct pt_regs *regs, unsigned long error)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	/* A copy with page faults disabled (ours included) fails at once and completes nothing. */
+	if ((__s64)address < 0 || task->pagefault_disabled)
+		return 0;
+	return begin(address, error, 0);
+}
+
+/* A signal is delivered on the way back to user mode: no fault is under way any more. */
+SEC("tp_btf/signal_deliver")
+int on_signal(void *ctx)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_state *state = bpf_task_storage_get(&tasks, task, 0, 0);
+
+	if (state && state->start_ns)
+		settle(task, state);
+	return 0;
+}
+
+/* Read once, at the end: the last fault of a thread has no successor that would settle it. One that
+ * is still under way has not completed, and is none of this run's. */
+SEC("iter/task")
+int on_last(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct task_state *state;
+
+	if (!task)
+		return 0;
+	state = bpf_task_storage_get(&tasks, task, 0, 0);
+	if (state && state->start_ns &&
+	    (task->min_flt != state->minor || task->maj_flt != state->major))
+		settle(task, state);
+	return 0;
+}
+
 static __always_inline void tell_fault(struct scratch *s, enum walk_result result,
 				       const struct fp_site_key *key)
 {
 	struct fp_fault_event *fault = &s->fault;
 	fp_u64 size = offsetof(struct fp_fault_event, ip) +
 		      sizeof(fault->ip[0]) * (fault->nr_frames & (2 * FP_MAX_FRAMES - 1));
+	bool urgent;
 	long failed;
 
 	fault->raw = result == WALK_MISS;
@@ -276,9 +354,11 @@ static __always_inline void tell_fault(struct scratch *s, enum walk_result resul
 			size = sizeof(*s);
 	}
 	fault->h.size = size;
-	/* Only a stack to learn from is urgent. */
+	/* Else it is read some ten times a second. */
+	urgent = fault->raw || bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >
+				       bpf_ringbuf_query(&ring, BPF_RB_RING_SIZE) / 4;
 	failed = bpf_ringbuf_output(&ring, s, size,
-				    fault->raw ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
+				    urgent ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
 	if (!failed)
 		return;
 	lose(FP_LOSS_DETAIL);
@@ -292,16 +372,12 @@ static __always_inline int complete(struct bpf_perf_event_data *ctx, bool major)
 	enum walk_result result = WALK_DONE;
 	struct fp_fault_event *fault;
 	struct task_state *state;
-	struct fp_counts *c;
 	struct pt_regs *regs;
 	struct scratch *s;
-	fp_u64 now, stall_ns = 0;
+	fp_u64 start, now, stall_ns = 0;
 	fp_u32 zero = 0;
 	bool detail;
 
-	c = bpf_map_lookup_elem(&counts, &zero);
-	if (c)
-		c->seen++;
 	state = state_of(task);
 	if (!state) {
 		struct fp_target *target;
@@ -313,25 +389,23 @@ static __always_inline int complete(struct bpf_perf_event_data *ctx, bool major)
 		lose(FP_LOSS_STATE);
 		key.image = target->image;
 		key.kind = major ? FP_SWAP_IN : FP_OTHER;
-	} else if (state->start_ns && !((state->address ^ ctx->addr) >> PAGE_SHIFT)) {
-		now = bpf_ktime_get_ns();
-		stall_ns = now > state->start_ns ? now - state->start_ns : 1;
-		key.image = state->image;
-		key.kind = fentry_tier ? kind_by_handler(state, major) : kind_by_counter(state, major);
-		key.access = state->error & PF_INSTR ? FP_EXEC :
-			     state->error & PF_WRITE ? FP_WRITE : FP_READ;
-		state->start_ns = 0;
 	} else {
-		lose(FP_LOSS_START);
+		start = __sync_lock_test_and_set(&state->start_ns, 0);
 		key.image = state->image;
-		key.kind = major ? FP_SWAP_IN : FP_OTHER;
-		state->start_ns = 0;
+		if (start && !((state->address ^ ctx->addr) >> PAGE_SHIFT)) {
+			now = bpf_ktime_get_ns();
+			stall_ns = now > start ? now - start : 1;
+			key.kind = kind_of(state, major);
+			key.access = access_of(state);
+		} else if (ending) {
+			return 0;
+		} else {
+			lose(FP_LOSS_START);
+			key.kind = major ? FP_SWAP_IN : FP_OTHER;
+		}
 	}
 	key.mode = ctx->regs.cs & 3 ? FP_USER : FP_KERNEL;
-	if (c) {
-		c->faults++;
-		c->major += major;
-	}
+	count_fault(my_counts(), major);
 	detail = major || key.kind == FP_SWAP_CACHE || key.kind == FP_SWAP_IN || stall_ns >= slow_ns;
 	if (key.mode == FP_USER && !detail) {
 		key.ip[0] = ctx->regs.ip;
@@ -424,10 +498,13 @@ static __always_inline bool comm_matches(void)
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(on_exec, struct task_struct *task)
 {
+	struct task_struct *self = bpf_get_current_task_btf();
+	struct task_state *state = bpf_task_storage_get(&tasks, self, 0, 0);
 	struct fp_target fresh = {}, *target;
 	fp_u32 tgid = task->tgid, old = 0;
-	struct task_state *state;
 
+	if (state && state->start_ns)
+		settle(self, state);
 	target = bpf_map_lookup_elem(&targets, &tgid);
 	if (!target && !comm_matches())
 		return 0;
@@ -438,11 +515,8 @@ int BPF_PROG(on_exec, struct task_struct *task)
 		lose(FP_LOSS_TARGET);
 		return 0;
 	}
-	state = bpf_task_storage_get(&tasks, bpf_get_current_task_btf(), 0, 0);
-	if (state) {
+	if (state)
 		state->image = fresh.image;
-		state->start_ns = 0;
-	}
 	tell_task(FP_EVENT_EXEC, tgid, fresh.image, old);
 	return 0;
 }
@@ -450,17 +524,13 @@ int BPF_PROG(on_exec, struct task_struct *task)
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(on_exit, struct task_struct *task)
 {
-	struct task_state *state = bpf_task_storage_get(&tasks, bpf_get_current_task_btf(), 0, 0);
-	fp_u32 tgid = task->tgid, zero = 0;
+	struct task_struct *self = bpf_get_current_task_btf();
+	struct task_state *state = bpf_task_storage_get(&tasks, self, 0, 0);
+	fp_u32 tgid = task->tgid;
 	struct fp_target *target;
-	struct fp_counts *c;
 
-	if (state && state->start_ns) {
-		c = bpf_map_lookup_elem(&counts, &zero);
-		if (c)
-			c->failed++;
-		state->start_ns = 0;
-	}
+	if (state && state->start_ns)
+		settle(self, state);
 	if (task->signal->live.counter)
 		return 0;
 	target = bpf_map_lookup_elem(&targets, &tgid);

@@ -57,6 +57,7 @@ struct signal_struct {
 struct task_struct {
 	int pid, tgid;
 	int pagefault_disabled;
+	unsigned long min_flt, maj_flt;
 	struct mm_struct *mm;
 	struct signal_struct *signal;
 	char comm[16];
@@ -91,6 +92,10 @@ struct bpf_array {
 
 struct vm_fault {
 	pte_t orig_pte;
+};
+
+struct bpf_iter__task {
+	struct task_struct *task;
 };
 
 #pragma clang attribute pop

@@ -23,6 +23,8 @@ enum {
 struct task_state {
 	fp_u64 start_ns; /* 0: in no fault */
 	fp_u64 address;
+	fp_u64 ip;       /* of the user instruction that faulted; 0: kernel mode */
+	fp_u64 minor, major; /* what the kernel had counted at the start */
 	__s64 anon;      /* global part of the RSS counter at the start */
 	fp_u32 image;
 	fp_u16 error;
@@ -44,17 +46,26 @@ struct {
 	__type(value, struct fp_target);
 } targets SEC(".maps");
 
+/* By CPU. Mapped, not looked up, by user space: while it is in a map operation, the kernel runs no
+ * perf_event program on that CPU. */
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1);
 	__type(key, fp_u32);
 	__type(value, struct fp_counts);
 } counts SEC(".maps");
 
+static __always_inline struct fp_counts *my_counts(void)
+{
+	fp_u32 cpu = bpf_get_smp_processor_id();
+
+	return bpf_map_lookup_elem(&counts, &cpu);
+}
+
 static __always_inline void lose(enum fp_loss what)
 {
-	fp_u32 zero = 0;
-	struct fp_counts *c = bpf_map_lookup_elem(&counts, &zero);
+	struct fp_counts *c = my_counts();
 
 	if (c)
 		c->lost[what]++;

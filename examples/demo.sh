@@ -3,8 +3,9 @@
 #
 # examples/demo.sh FAULTPROF COLDPROXY: `make demo`. A proxy with thousands of idle connections, whose
 # buffers are pushed to swap and then needed again, under faultprof. As root it uses a memory cgroup,
-# and a swap file of its own where the machine has no swap; both are gone afterwards. Without
-# privilege the buffers are in a file, and the faults are file and first-touch faults.
+# and a swap file of its own where the machine has no swap; both are gone afterwards, whatever ends
+# it. Without privilege the buffers are in a file, and the faults are file and first-touch faults.
+# Takes some seconds, and never more than a minute.
 set -u
 
 if [ $# -ne 2 ]; then
@@ -13,6 +14,7 @@ if [ $# -ne 2 ]; then
 fi
 faultprof=$1 coldproxy=$2
 connections=2000
+end=$(($(date +%s) + 45)) # for all waiting together
 work='' swap='' group='' controller='' proxy='' profiler=''
 
 say() {
@@ -33,29 +35,21 @@ cleanup() {
 	trap '' INT TERM HUP
 	[ -z "$profiler" ] || stop TERM "$profiler"
 	[ -z "$proxy" ] || stop TERM "$proxy"
-	if [ -n "$group" ]; then
-		# The proxy's client dies with it, but not at once.
-		for _ in 1 2 3 4 5 6 7 8 9 10; do
-			rmdir "$group" 2>/dev/null && break
-			sleep 0.2
-		done
-		[ ! -d "$group" ] || echo "demo: cannot remove $group" >&2
-	fi
+	# The proxy's client dies with it, but not at once.
+	for _ in 1 2 3 4 5 6 7 8 9 10; do
+		[ -d "$group" ] || break
+		rmdir "$group" 2>/dev/null || sleep 0.2
+	done
+	[ ! -d "$group" ] || echo "demo: cannot remove $group" >&2
 	[ -z "$controller" ] || echo -memory 2>/dev/null >"$controller"
-	if [ -n "$swap" ]; then
-		swapoff "$swap" || echo "demo: cannot take back the swap file $swap" >&2
-		rm -f "$swap"
-		rmdir "${swap%/*}"
-	fi
+	[ -z "$swap" ] || remove_swap
 	[ -z "$work" ] || rm -rf "$work"
 }
 
-# wait_for TEXT FILE PID SECONDS: until TEXT is in FILE. Fails when the time is over or PID is gone.
+# wait_for TEXT FILE PID: until TEXT is in FILE. Fails when the time is over or PID is gone.
 wait_for() {
-	tries=$(($4 * 10))
 	until grep -q "$1" "$2"; do
-		tries=$((tries - 1))
-		[ "$tries" -gt 0 ] && kill -0 "$3" 2>/dev/null || return 1
+		[ "$(date +%s)" -lt "$end" ] && kill -0 "$3" 2>/dev/null || return 1
 		sleep 0.1
 	done
 }
@@ -64,20 +58,28 @@ has_swap() {
 	[ "$(wc -l </proc/swaps)" -gt 1 ]
 }
 
+# $swap is a directory of our own with the file in it, or nothing.
+remove_swap() {
+	if grep -qF "$swap/file " /proc/swaps && ! swapoff "$swap/file"; then
+		echo "demo: cannot take back the swap file $swap/file" >&2
+		return
+	fi
+	rm -rf "$swap"
+	swap=''
+}
+
 # A swap file needs a file system that knows its blocks: not tmpfs, not overlay.
 make_swap() {
 	for dir in /var/tmp /var /tmp /root .; do
-		[ -d "$dir" ] && [ -w "$dir" ] || continue
-		own=$(mktemp -d "$dir/faultprof-demo.XXXXXX" 2>/dev/null) || continue
-		file=$(cd "$own" && pwd)/swap
-		: >"$file" && chmod 600 "$file"
-		chattr +C "$file" 2>/dev/null # btrfs
-		if dd if=/dev/zero of="$file" bs=1M count=192 2>/dev/null && mkswap "$file" >/dev/null 2>&1; then
-			swap=$file # before swapon, so that an interrupt finds it
-			swapon "$file" 2>/dev/null && return 0
-			swap=''
-		fi
-		rm -rf "$own"
+		[ -w "$dir" ] || continue
+		swap=$(cd "$dir" && mktemp -d "$PWD/faultprof-demo.XXXXXX" 2>/dev/null)
+		[ -n "$swap" ] || continue
+		: >"$swap/file"
+		chmod 600 "$swap/file"
+		chattr +C "$swap/file" 2>/dev/null # btrfs
+		dd if=/dev/zero of="$swap/file" bs=1M count=192 2>/dev/null &&
+			mkswap "$swap/file" >/dev/null 2>&1 && swapon "$swap/file" 2>/dev/null && return
+		remove_swap
 	done
 	return 1
 }
@@ -91,8 +93,8 @@ make_group() {
 		mount=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)
 		[ -n "$mount" ] && grep -qw memory "$mount/cgroup.controllers" || return 0
 		if ! grep -qw memory "$mount/cgroup.subtree_control"; then
-			echo +memory 2>/dev/null >"$mount/cgroup.subtree_control" || return 0
 			controller=$mount/cgroup.subtree_control
+			echo +memory 2>/dev/null >"$controller" || return 0
 		fi
 	fi
 	group=$mount/faultprof-demo.$$
@@ -140,43 +142,38 @@ start_proxy() {
 		"$coldproxy" "$@" <"$work/orders" >"$work/proxy" 2>&1 3>&- &
 	fi
 	proxy=$!
-	if ! wait_for filled "$work/proxy" "$proxy" 20; then
+	if ! wait_for filled "$work/proxy" "$proxy"; then
 		cat "$work/proxy" >&2
 		die "the demonstration proxy did not come up"
 	fi
 	sed 's/^coldproxy: /demo: proxy: /' "$work/proxy"
 }
 
-# Runs beside faultprof: wakes the connections once it collects, and ends it when all is done.
-conduct() {
-	if ! wait_for 'faultprof: collecting' "$work/profiler" "$$" 20; then
-		kill -TERM "$(cat "$work/pid")"
-		return
-	fi
-	echo wake >&3
-	if wait_for woken "$work/proxy" "$proxy" 20; then
-		sed -n 's/^coldproxy: woken/demo: proxy: woken/p' "$work/proxy"
-	else
-		say "the connections are not all awake after 20 s: the report is of those that are"
-	fi
-	kill -INT "$(cat "$work/pid")"
-	sleep 10
-	kill -TERM "$(cat "$work/pid")"
-}
-
-# faultprof stays in the foreground: a script's background commands ignore SIGINT.
+# In the background, so that a signal to this script is not kept waiting.
 profile() {
 	: >"$work/profiler"
-	conduct 2>/dev/null &
+	say "faultprof -p $proxy"
+	"$faultprof" -v -p "$proxy" 2>"$work/profiler" 3>&- &
 	profiler=$!
-	# shellcheck disable=SC2016
-	sh -c 'echo $$ >"$1"; shift; exec "$@"' sh "$work/pid" "$faultprof" -v -p "$proxy" -d 45 \
-		2>"$work/profiler" 3>&-
+	if wait_for 'faultprof: collecting' "$work/profiler" "$profiler"; then
+		say "data comes in on all $connections connections"
+		echo wake >&3
+		if wait_for woken "$work/proxy" "$proxy"; then
+			sed -n 's/^coldproxy: woken/demo: proxy: woken/p' "$work/proxy"
+		else
+			say "not all connections are awake in time: the report is of those that are"
+		fi
+		echo
+		kill -TERM "$profiler" # ends it as Ctrl-C does
+	else
+		kill -TERM "$profiler" 2>/dev/null
+	fi
+	wait "$profiler"
 	status=$?
-	stop TERM "$profiler"
 	profiler=''
+	[ "$status" -eq 0 ] && return
 	grep -v 'faultprof: collecting' "$work/profiler" >&2
-	[ "$status" -eq 0 ] || die "faultprof ended with $status"
+	die "faultprof ended with $status"
 }
 
 for file in "$faultprof" "$coldproxy"; do
@@ -198,24 +195,31 @@ elif ! has_swap && ! make_swap; then
 fi
 
 if [ "$mode" = swap ]; then
-	[ -z "$swap" ] || say "this machine has no swap: made a swap file, $swap, for the time of this demo"
+	[ -z "$swap" ] || say "this machine has no swap: $swap/file is, while this runs"
 	make_group
 	start_proxy --connections "$connections" --rounds 2
 	if [ -n "$group" ]; then
-		say "pushing the memory of the idle connections to swap (cgroup $group)"
+		say "pushing the memory of the idle connections to swap (by a memory cgroup)"
 		squeeze
 	fi
 	if [ "$(status_kb VmSwap)" -lt 16000 ]; then
 		say "pushing the memory of the idle connections to swap (MADV_PAGEOUT)"
 		echo evict >&3
-		wait_for evicted "$work/proxy" "$proxy" 20 || say "that did not work"
+		wait_for evicted "$work/proxy" "$proxy" || say "that did not work"
 	fi
 	say "the proxy has $(status_kb VmSwap) kB in swap, $(status_kb VmRSS) kB resident"
 else
 	start_proxy --connections "$connections" --rounds 2 --file
 	echo evict >&3
-	wait_for evicted "$work/proxy" "$proxy" 20 || die "cannot push the buffers out of memory"
+	wait_for evicted "$work/proxy" "$proxy" || die "cannot push the buffers out of memory"
 	say "the proxy's buffers are out of memory: $(status_kb VmRSS) kB resident"
 fi
-say "data comes in on all $connections connections"
 profile
+echo
+if [ "$mode" = swap ]; then
+	say "so: conn_process and conn_read stalled on buffers that had been swapped out. [k]: the kernel"
+	say "did, when it copied what recv() had for conn_read. swap-cache: was in memory again, or still."
+else
+	say "so: conn_process and its callers stalled on buffers that were not in memory any more"
+fi
+say "now yours; Ctrl-C when it has seen enough: sudo $faultprof -p PID-OF-A-PROXY"

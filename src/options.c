@@ -101,8 +101,10 @@ static int set_top(struct options *o, const char *text)
 	unsigned long value;
 	int r = parse_number("top", text, 1000000, &value);
 
-	if (!r)
+	if (!r) {
 		o->top = value;
+		o->top_given = true;
+	}
 	return r;
 }
 
@@ -135,6 +137,7 @@ static int set_kinds(struct options *o, const char *text)
 
 static int set_mode(struct options *o, const char *text)
 {
+	o->modes = 0;
 	if (!strcmp(text, "all"))
 		o->modes = 1 << FP_USER | 1 << FP_KERNEL;
 	else if (!strcmp(text, mode_name(FP_USER)))
@@ -170,16 +173,9 @@ static int set_slow(struct options *o, const char *text)
 	return r;
 }
 
-const char *tier_name(enum tier tier)
-{
-	static const char *const names[] = { "auto", "fentry", "tracepoint", "perf" };
-
-	return names[tier];
-}
-
 static int set_tier(struct options *o, const char *text)
 {
-	for (enum tier tier = TIER_AUTO; tier <= TIER_PERF; tier++) {
+	for (enum tier tier = TIER_AUTO; tier < NR_TIERS; tier++) {
 		if (!strcmp(text, tier_name(tier))) {
 			o->tier = tier;
 			return 0;
@@ -254,14 +250,14 @@ static const struct {
 	{ 'd', "duration", "SECONDS", set_duration, "end after this time (else: until Ctrl-C)" },
 	{ 'o', "output", "FILE", set_output, "write the report to this file, whole, then rename it" },
 	{ 0, "format", "FORMAT", set_format, "text (the default), json or folded" },
-	{ 0, "top", "N", set_top, "rows in each table; 0: all (default 20)" },
+	{ 0, "top", "N", set_top, "rows in each table; 0: all (default: text 20, others all)" },
 	{ 0, "kind", "KIND[,KIND]", set_kinds, "only these: swap-in, swap-cache, file-read, …" },
 	{ 0, "mode", "MODE", set_mode, "only faults in user or in kernel mode (default: all)" },
 	{ 0, "no-stacks", NULL, set_no_stacks, "list functions alone, no call stacks" },
 	{ 0, "slow", "USEC", set_slow, "record faults that take so long one by one (default 1000)" },
 	{ 0, "tier", "TIER", set_tier, "measure by fentry, tracepoint or perf (default: auto)" },
 	{ 0, "sites", "N", set_sites, "places in the code that can be told apart (default 8192)" },
-	{ 0, "ring", "KB", set_ring, "buffer for faults recorded one by one (default 4096)" },
+	{ 0, "ring", "KB", set_ring, "buffer for faults recorded one by one (default 2048)" },
 	{ 0, "probe", NULL, set_probe, "say what this kernel and these privileges allow" },
 	{ 'v', "verbose", NULL, set_verbose, "say more on standard error; -vv: why BPF is refused" },
 	{ 'V', "version", NULL, set_version, "print the version" },
@@ -317,7 +313,6 @@ int options_parse(int argc, char **argv, struct options *ret)
 {
 	struct options o = {
 		.sink = sink_find("text"),
-		.top = 20,
 		.kinds = (1U << FP_NR_KINDS) - 1,
 		.modes = 1 << FP_USER | 1 << FP_KERNEL,
 		.stacks = true,
@@ -344,6 +339,8 @@ int options_parse(int argc, char **argv, struct options *ret)
 			i++;
 		r = c == '?' || c == ':' ? bad_option(argc, argv, c) : table[i].set(&o, optarg);
 	}
+	if (!o.top_given)
+		o.top = o.sink->top;
 	if (!r && optind < argc)
 		o.command = argv + optind;
 	if (!r)

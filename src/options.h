@@ -9,8 +9,7 @@
 #include <sys/types.h>
 
 #include "model/sink.h"
-
-enum tier { TIER_AUTO, TIER_FENTRY, TIER_TRACEPOINT, TIER_PERF };
+#include "model/tier.h"
 
 struct options {
 	enum { ACTION_RUN, ACTION_PROBE, ACTION_VERSION, ACTION_HELP } action;
@@ -21,7 +20,8 @@ struct options {
 	double duration_s;	   /* 0: until interrupted */
 	const char *output;	   /* NULL: standard output */
 	const struct sink *sink;
-	unsigned int top; /* 0: all */
+	unsigned int top; /* rows a table; 0: all */
+	bool top_given;	  /* false: top is the sink's own */
 	uint32_t kinds;	  /* bit by enum fp_kind */
 	uint32_t modes;	  /* bit by enum fp_mode */
 	bool stacks, inherit;
@@ -36,6 +36,5 @@ struct options {
 int options_parse(int argc, char **argv, struct options *ret);
 void options_release(struct options *options);
 void options_help(void);
-const char *tier_name(enum tier tier);
 
 #endif

@@ -12,17 +12,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/output.h"
 #include "base/privilege.h"
 #include "base/text.h"
+#include "collect/collector.h"
 #include "collect/command.h"
-#include "collect/live.h"
-#include "collect/perf.h"
-#include "collect/probe.h"
 #include "collect/procfs.h"
 #include "symbolize/resolve.h"
 
@@ -32,12 +30,9 @@
 
 struct session {
 	const struct options *options;
-	enum tier tier;
 	struct probe probe;
 	struct binary_table binaries;
-	struct mappings *mappings;
-	struct live_collector *live; /* or */
-	struct perf_collector *perf;
+	struct collector *collector;
 	struct symbolizer *symbolizer;
 	struct command command;
 	struct output output;
@@ -46,7 +41,6 @@ struct session {
 	struct profile profile;
 	uint64_t cut_stacks; /* FP_LOSS_STACK found here */
 	uint64_t scanned_ns, progress_ns;
-	uint64_t faults, major; /* perf tier: for the progress line */
 };
 
 static volatile sig_atomic_t interrupted;
@@ -55,14 +49,6 @@ static void on_signal(int number)
 {
 	(void)number;
 	interrupted = 1;
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000ULL + now.tv_nsec;
 }
 
 static void catch_signals(void)
@@ -111,15 +97,12 @@ static int on_fault(void *arg, const struct fault *fault)
 	if (fault->raw) {
 		nr = symbolizer_unwind(s->symbolizer, fault->image, fault->time_ns, fault->raw, ips,
 				       rules, FP_MAX_FRAMES, &end);
-		if (s->live)
-			live_collector_teach(s->live, fault->image, ips, rules, nr);
+		collector_teach(s->collector, fault->image, ips, rules, nr);
 	}
 	if (!(o->kinds >> fault->kind & 1) || !(o->modes >> fault->mode & 1))
 		return 0;
 	if (fault->site)
 		return tally_add(&s->tally, fault, fault->ips, fault->nr_ips, false);
-	s->faults++;
-	s->major += fault->major;
 	return keep_fault(s, fault, fault->raw ? ips : fault->ips, fault->raw ? nr : fault->nr_ips,
 			  end);
 }
@@ -162,8 +145,7 @@ static int add_target(struct session *s, pid_t pid, bool on_exec)
 	has_exe = !procfs_exe(pid, exe, sizeof(exe));
 	procfs_comm(pid, comm);
 	procfs_threads(pid, &threads);
-	r = s->live ? live_collector_add(s->live, pid, on_exec) :
-		      perf_collector_add(s->perf, pid, on_exec);
+	r = collector_add(s->collector, pid, on_exec);
 	if (!r)
 		r = pid_list_add(&s->targets, pid);
 	if (!r && s->profile.nr_targets < MAX_TARGETS && !on_exec)
@@ -193,7 +175,7 @@ static int scan_targets(struct session *s, size_t *refused)
 	int r = find_targets(s, &found);
 
 	for (size_t i = 0; !r && i < found.nr; i++) {
-		if (found.pids[i] == getpid() || (s->perf && pid_list_has(&s->targets, found.pids[i])))
+		if (found.pids[i] == getpid())
 			continue;
 		r = add_target(s, found.pids[i], false);
 		if (r == -EACCES || r == -EPERM)
@@ -245,144 +227,62 @@ static int first_targets(struct session *s)
 
 /* ---- the tier ---- */
 
-static bool tier_works(const struct session *s, enum tier tier)
-{
-	return tier == TIER_FENTRY ? s->probe.fentry :
-	       tier == TIER_TRACEPOINT ? s->probe.tracepoint : s->probe.perf;
-}
-
-static enum probe_what tier_obstacle(const struct session *s, enum tier tier)
-{
-	static const enum probe_what needs[][6] = {
-		[TIER_FENTRY] = { PROBE_BPF, PROBE_BTF, PROBE_START, PROBE_FENTRY, PROBE_PERF_ALL,
-				  PROBE_NR },
-		[TIER_TRACEPOINT] = { PROBE_BPF, PROBE_BTF, PROBE_START, PROBE_RSS_STAT,
-				      PROBE_PERF_ALL, PROBE_NR },
-		[TIER_PERF] = { PROBE_PERF_USER, PROBE_NR },
-	};
-
-	for (const enum probe_what *what = needs[tier]; *what != PROBE_NR; what++)
-		if (s->probe.error[*what])
-			return *what;
-	return PROBE_NR;
-}
-
-static int new_mappings(struct session *s, bool perf)
-{
-	struct mappings_options options = { .data = perf, .self_numbered = perf,
-					    .scope = MAPPINGS_SYSTEM };
-
-	return mappings_new(&s->binaries, &options, &s->mappings);
-}
-
-static int open_live(struct session *s, enum tier tier)
-{
-	struct live_options options = {
-		.fentry = tier == TIER_FENTRY,
-		.inherit = s->options->inherit,
-		.comm = s->options->comm,
-		.slow_ns = s->options->slow_ns,
-		.sites = s->options->sites,
-		.ring_bytes = s->options->ring_bytes,
-		.debug = s->options->verbose > 1,
-	};
-	int r = new_mappings(s, false);
-
-	if (!r)
-		r = live_collector_new(&options, s->mappings, &s->live);
-	if (r) {
-		mappings_free(s->mappings);
-		s->mappings = NULL;
-	}
-	return r;
-}
-
-static int open_perf(struct session *s)
-{
-	struct collect_options options = { 0 };
-	int r = new_mappings(s, true);
-
-	return r ? r : perf_collector_new(&options, s->mappings, &s->perf);
-}
-
-static int open_tier(struct session *s, enum tier tier)
-{
-	s->tier = tier;
-	return tier == TIER_PERF ? open_perf(s) : open_live(s, tier);
-}
-
 static int tell_obstacle(const struct session *s, enum tier tier, int r)
 {
-	enum probe_what what = tier_obstacle(s, tier);
+	enum probe_what what = probe_obstacle(&s->probe, tier);
 
 	if (what == PROBE_NR) {
 		log_error("cannot measure by %s: %s; -vv says more, --tier perf may do",
 			  tier_name(tier), strerror(-r));
 		return r;
 	}
-	log_error("cannot measure by %s: %s: %s; it takes %s", tier_name(tier), probe_name(what),
+	log_error("cannot measure by %s: %s: %s; %s", tier_name(tier), probe_name(what),
 		  strerror(s->probe.error[what]), probe_remedy(what, &s->probe));
 	return -s->probe.error[what];
 }
 
-static int choose_tier(struct session *s)
+static int open_collector(struct session *s)
 {
-	enum tier wanted = s->options->tier;
-	int r = -ENOTSUP;
+	const struct options *o = s->options;
+	struct collector_options options = {
+		.inherit = o->inherit,
+		.comm = o->comm,
+		.open_ended = o->comm || o->cgroup,
+		.slow_ns = o->slow_ns,
+		.sites = o->sites,
+		.ring_bytes = o->ring_bytes,
+		.debug = o->verbose > 1,
+	};
+	int r;
 
 	probe_run(&s->probe);
-	if (wanted != TIER_AUTO) {
-		if (tier_works(s, wanted))
-			r = open_tier(s, wanted);
-		return r ? tell_obstacle(s, wanted, r) : 0;
-	}
-	for (enum tier tier = TIER_FENTRY; r && tier <= TIER_PERF; tier++) {
-		if (tier_works(s, tier))
-			r = open_tier(s, tier);
-		if (r)
-			log_info("not by %s: %s", tier_name(tier), strerror(-r));
-	}
-	return r ? tell_obstacle(s, TIER_PERF, r) : 0;
+	r = collector_open(o->tier, &options, &s->probe, &s->binaries, &s->collector);
+	probe_release();
+	return r ? tell_obstacle(s, o->tier == TIER_AUTO ? TIER_PERF : o->tier, r) : 0;
 }
 
 /* ---- the run ---- */
 
-static int give_up_privileges(struct session *s)
-{
-	bool open_ended = s->options->comm || s->options->cgroup;
-	enum privilege_keep keep = PRIVILEGE_READ;
-	int r;
-
-	if (s->live) {
-		r = privilege_suspend_bpf(true);
-		if (!r && !live_collector_usable(s->live))
-			keep = PRIVILEGE_BPF;
-	} else if (open_ended) {
-		keep = PRIVILEGE_PERFMON;
-	}
-	r = privilege_drop(keep);
-	if (r)
-		log_error("cannot give up capabilities: %s", strerror(-r));
-	return r;
-}
-
 static int start(struct session *s)
 {
-	int r = s->live ? live_collector_start(s->live) : perf_collector_start(s->perf);
+	int r = collector_start(s->collector);
 
 	if (r) {
 		log_error("cannot attach to page faults: %s; see faultprof --probe", strerror(-r));
 		return r;
 	}
-	r = give_up_privileges(s);
-	if (!r)
-		r = output_check(&s->output);
-	if (r && s->options->output)
+	r = collector_drop_privileges(s->collector);
+	if (r) {
+		log_error("cannot give up capabilities: %s", strerror(-r));
+		return r;
+	}
+	r = output_check(&s->output);
+	if (r)
 		log_error("cannot write to the directory of %s without root's privileges, which are "
 			  "given up: %s; take another one", s->options->output, strerror(-r));
 	if (r)
 		return r;
-	s->profile.begin_ns = now_ns();
+	s->profile.begin_ns = clock_now_ns();
 	if (s->command.pid) {
 		r = command_go(&s->command);
 		if (r)
@@ -393,15 +293,14 @@ static int start(struct session *s)
 
 static void show_progress(struct session *s, uint64_t now)
 {
-	uint64_t faults = s->faults, major = s->major;
+	struct collect_counts counts;
 
 	if (!isatty(STDERR_FILENO) || now - s->progress_ns < 500000000ULL)
 		return;
 	s->progress_ns = now;
-	if (s->live)
-		live_collector_progress(s->live, &faults, &major);
+	collector_counts(s->collector, &counts);
 	fprintf(stderr, "\rfaultprof: %.0f s, %s faults, %s major%s", (now - s->profile.begin_ns) / 1e9,
-		text_count(faults).text, text_count(major).text,
+		text_count(counts.faults).text, text_count(counts.major).text,
 		s->options->duration_s ? "" : ", Ctrl-C ends");
 	fflush(stderr);
 }
@@ -412,27 +311,9 @@ static void clear_progress(const struct session *s)
 		fputs("\r\033[K", stderr);
 }
 
-static bool process_gone(pid_t pid)
-{
-	int fd = syscall(SYS_pidfd_open, pid, 0);
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-	bool gone = fd < 0 || poll(&p, 1, 0) > 0;
-
-	if (fd >= 0)
-		close(fd);
-	return gone;
-}
-
 static bool all_gone(const struct session *s)
 {
-	if (s->options->comm || s->options->cgroup)
-		return false;
-	if (s->live)
-		return !live_collector_alive(s->live);
-	for (size_t i = 0; i < s->targets.nr; i++)
-		if (!process_gone(s->targets.pids[i]))
-			return false;
-	return true;
+	return !s->options->comm && !s->options->cgroup && !collector_alive(s->collector);
 }
 
 static int collect(struct session *s)
@@ -443,15 +324,14 @@ static int collect(struct session *s)
 	int r = 0;
 
 	while (!r && !interrupted) {
-		uint64_t now = now_ns();
+		uint64_t now = clock_now_ns();
 		int slice = SLICE_MS;
 
 		if (now >= end)
 			break;
 		if (end - now < SLICE_MS * 1000000ULL)
 			slice = (end - now) / 1000000 + 1;
-		r = s->live ? live_collector_poll(s->live, slice, on_fault, s) :
-			      perf_collector_poll(s->perf, slice, on_fault, s);
+		r = collector_poll(s->collector, slice, on_fault, s);
 		if (r == -EINTR)
 			r = 0;
 		show_progress(s, now);
@@ -463,10 +343,9 @@ static int collect(struct session *s)
 		if (s->options->comm || s->options->cgroup)
 			r = scan_targets(s, &refused);
 	}
-	s->profile.end_ns = now_ns();
+	s->profile.end_ns = clock_now_ns();
 	if (!r)
-		r = s->live ? live_collector_stop(s->live, on_fault, s) :
-			      perf_collector_stop(s->perf, on_fault, s);
+		r = collector_stop(s->collector, on_fault, s);
 	clear_progress(s);
 	if (r)
 		log_error("collecting failed: %s", strerror(-r));
@@ -478,22 +357,23 @@ static int collect(struct session *s)
 static void add_warnings(struct session *s, const struct collect_counts *counts)
 {
 	FILE *file = fopen("/proc/sys/kernel/numa_balancing", "re");
-	enum probe_what what = tier_obstacle(s, TIER_TRACEPOINT);
+	enum probe_what what = probe_obstacle(&s->probe, TIER_TRACEPOINT);
+	enum tier tier = s->collector->tier;
 
-	if (s->perf && what != PROBE_NR && s->options->tier == TIER_AUTO)
+	if (tier == TIER_PERF && what != PROBE_NR && s->options->tier == TIER_AUTO)
 		profile_warn(&s->profile, "no BPF (%s: %s), so no stall times, and kinds are inferred from "
 			     "the mapping: %s", probe_name(what), strerror(s->probe.error[what]),
 			     probe_remedy(what, &s->probe));
-	else if (s->perf)
+	else if (tier == TIER_PERF)
 		profile_warn(&s->profile, "measured by perf events alone: no stall times, and kinds are "
 			     "inferred from the mapping");
 	if (!counts->kernel_seen)
 		profile_warn(&s->profile, "faults in user mode only: those raised in kernel mode (recv into "
 			     "a swapped-out buffer) need root or CAP_PERFMON (kernel.perf_event_paranoid "
 			     "is %d)", s->probe.paranoid);
-	if (mappings_scope(s->mappings) == MAPPINGS_SNAPSHOT)
+	if (mappings_scope(s->collector->mappings) == MAPPINGS_SNAPSHOT)
 		profile_warn(&s->profile, "code that was loaded during the run has no names: no perf events");
-	if (s->tier == TIER_TRACEPOINT && file && fgetc(file) != '0')
+	if (tier == TIER_TRACEPOINT && file && fgetc(file) != '0')
 		profile_warn(&s->profile, "kernel.numa_balancing is on: its hint faults cannot be told from "
 			     "first touches here, and count as zero");
 	if (file)
@@ -505,13 +385,8 @@ static int build_profile(struct session *s)
 	struct collect_counts counts;
 	int r;
 
-	if (s->live)
-		live_collector_counts(s->live, &counts);
-	else
-		perf_collector_counts(s->perf, &counts);
-	s->profile.tier = s->tier == TIER_FENTRY ? "fentry (BPF at fault handlers)" :
-			  s->tier == TIER_TRACEPOINT ? "tracepoint (BPF at tracepoints)" :
-						       "perf (events alone, no BPF)";
+	collector_counts(s->collector, &counts);
+	s->profile.tier = s->collector->ops->description;
 	s->profile.stall_known = counts.stall_known;
 	s->profile.kinds_inferred = counts.kinds_inferred;
 	s->profile.kernel_unseen = !counts.kernel_seen;
@@ -533,7 +408,7 @@ static int name_targets(struct session *s)
 
 	for (size_t i = 0; !r && i < s->profile.nr_targets; i++) {
 		struct profile_target *target = &s->profile.targets[i];
-		const struct image *image = mappings_first(s->mappings);
+		const struct image *image = mappings_first(s->collector->mappings);
 		const char *id;
 
 		for (; image && (image->pid != target->pid || !image->own); image = image->next)
@@ -542,7 +417,7 @@ static int name_targets(struct session *s)
 		target->build_id = id ? strdup(id) : NULL;
 		r = id && !target->build_id ? -ENOMEM : 0;
 	}
-	for (const struct image *image = mappings_first(s->mappings); !r && image; image = image->next)
+	for (const struct image *image = mappings_first(s->collector->mappings); !r && image; image = image->next)
 		if (s->command.pid == (pid_t)image->pid && !s->profile.nr_targets && image->own && image->id > 1)
 			r = profile_add_target(&s->profile, image->pid, image->comm, image->own->path,
 					       symbolizer_build_id(s->symbolizer, image->own), 0);
@@ -576,9 +451,7 @@ static int report(struct session *s)
 
 static void release(struct session *s)
 {
-	live_collector_free(s->live);
-	perf_collector_free(s->perf);
-	mappings_free(s->mappings);
+	collector_free(s->collector);
 	symbolizer_free(s->symbolizer);
 	binary_table_release(&s->binaries);
 	command_release(&s->command);
@@ -617,7 +490,7 @@ int session_run(const struct options *options)
 	int r = prepare(&s);
 
 	if (!r)
-		r = choose_tier(&s);
+		r = open_collector(&s);
 	if (!r)
 		r = first_targets(&s);
 	if (!r) {
@@ -634,22 +507,3 @@ int session_run(const struct options *options)
 	return r;
 }
 
-int session_probe(void)
-{
-	struct probe probe;
-
-	probe_run(&probe);
-	for (enum probe_what what = 0; what < PROBE_NR; what++) {
-		int error = probe.error[what];
-
-		printf("%-22s %-10s %s\n", probe_name(what), error ? "missing" : "works", probe_use(what));
-		if (error)
-			printf("%-22s %s; it takes %s\n", "", strerror(error), probe_remedy(what, &probe));
-	}
-	printf("\n%-22s %s\n", "tier fentry", probe.fentry ? "works: counts, kinds, stall times, stacks" : "not here");
-	printf("%-22s %s\n", "tier tracepoint", probe.tracepoint ? "works: counts, kinds, stall times, stacks" : "not here");
-	printf("%-22s %s\n", "tier perf", probe.perf ? "works: counts, inferred kinds, stacks; no stall times" : "not here");
-	printf("\nChosen by --tier auto: %s\n", probe.fentry ? "fentry" : probe.tracepoint ? "tracepoint" :
-	       probe.perf ? "perf" : "none");
-	return 0;
-}

@@ -51,10 +51,11 @@ struct fp_site_key {
 	fp_u64 ip[3];
 };
 
+/* Few members, for each costs an atomic operation a fault: those with a stall time are the sum of
+ * the buckets. */
 struct fp_site_value {
-	fp_u64 faults;   /* all, with and without a stall time */
-	fp_u64 timed;    /* those with a stall time: the sum of the buckets */
-	fp_u64 total_ns;
+	fp_u64 untimed;  /* faults without a stall time */
+	fp_u64 total_ns; /* of the others */
 	fp_u64 max_ns;
 	fp_u32 bucket[FP_STALL_BUCKETS];
 };
@@ -156,20 +157,20 @@ enum fp_loss {
 	FP_LOSS_TARGET,  /* target map full: a process not followed, its faults not counted */
 	FP_LOSS_TASK,    /* ring full: a fork, exec or exit not told */
 	FP_LOSS_STACK,   /* stack cut short (any reason but FP_STACK_WHOLE) */
-	FP_LOSS_SKIPPED, /* the kernel did not run the program: fault not counted */
+	FP_LOSS_SKIPPED, /* the kernel did not run the program: counted later, no stall time, no stack */
 	FP_LOSS_MAPPING, /* a mapping record lost: symbols may be unknown */
+	FP_LOSS_SAMPLE,	 /* perf tier: the ring had no room, fault not counted */
 	FP_NR_LOSSES,
 };
 
-/* What each CPU counts beside the faults themselves. */
+/* What each CPU counts beside the faults themselves. Aligned, so that no two CPUs share a line. */
 struct fp_counts {
-	fp_u64 seen;   /* runs of the completion programs, for any process */
-	fp_u64 failed; /* starts that no completion followed */
+	fp_u64 failed; /* faults that ended without completing */
 	fp_u64 sites;  /* entries added to the site maps */
 	fp_u64 faults; /* completed faults of the targets, major ones included */
 	fp_u64 major;
 	fp_u64 lost[FP_NR_LOSSES];
-};
+} __attribute__((aligned(64)));
 
 /* Faults whose site found no room stand in an array by these coordinates alone. */
 #define FP_NR_OVERFLOW (FP_NR_KINDS * FP_NR_ACCESSES * FP_NR_MODES * 2)

@@ -1,64 +1,53 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * There are two site maps: one is filled while the other is emptied. After the switch, a program
- * that read the old value may still be writing; membarrier() waits for all of them, because each
- * runs without being scheduled away.
+ * The collector on BPF programs (bpf/): every completed fault of the targets, with kind, access and
+ * stall time. Frequent faults are counted in the kernel by site and handed on when the site map
+ * fills up, and at the end; the others come one by one.
  *
- * Images are numbered by both sides: here when a process is added, in the kernel at an exec.
+ * Creating it needs CAP_BPF and CAP_PERFMON. Once it is started, nothing does (before Linux 5.19, the
+ * use of maps still needs CAP_BPF). Images are numbered by both sides: here when a process is added,
+ * in the kernel at an exec.
  */
-#include "collect/live.h"
-
 #include <errno.h>
-#include <linux/membarrier.h>
 #include <linux/perf_event.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
-#include "collect/probe.h"
+#include "base/clock.h"
+#include "base/privilege.h"
+#include "collect/collector.h"
+#include "collect/sites.h"
 #include "faultprof/event.h"
 #include "faults.skel.h"
-
-#define BATCH 64
-#define WATERMARK(sites) ((sites) / 2)
 
 struct completion { /* a software event on one CPU */
 	int fd;
 	struct bpf_link *link;
 };
 
-struct live_collector {
+struct live {
+	struct collector base;
 	struct faults *skeleton;
-	struct mappings *mappings;
 	struct ring_buffer *ring;
+	struct sites sites;
 	struct completion *completions;
-	unsigned int nr_completions, nr_cpus, sites;
-	struct image *unknown; /* of faults whose program nobody told of */
-	struct fp_counts *per_cpu;
-	uint64_t drained; /* value of fp_counts.sites when the map was switched */
+	unsigned int nr_completions, nr_cpus;
+	struct image *unknown;		 /* of faults whose program nobody told of */
+	const struct fp_counts *per_cpu; /* mapped, of nr_cpus */
+	int last; /* reading it settles the last fault of each thread; -1: not open */
 	uint64_t polled_ns;
-	struct collect_counts counts;
-	struct fp_site_key *keys;
-	struct fp_site_value *values;
-	bool stopped;
-	collect_fault_fn fn; /* during a poll */
+	uint64_t lost_mappings; /* FP_LOSS_MAPPING found here */
+	collect_fault_fn fn;	/* during a poll */
 	void *arg;
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000ULL + now.tv_nsec;
-}
 
 static int quiet(enum libbpf_print_level level, const char *format, va_list args)
 {
@@ -88,12 +77,17 @@ static void choose_programs(struct faults *s, bool fentry)
 	}
 }
 
-static int configure(struct live_collector *c, const struct live_options *options)
+static struct live *live_of(const struct collector *collector)
+{
+	return (struct live *)collector; /* its first member */
+}
+
+static int configure(struct live *c, const struct collector_options *options, bool fentry)
 {
 	struct faults *s = c->skeleton;
 	int r = 0;
 
-	s->rodata->fentry_tier = options->fentry;
+	s->rodata->fentry_tier = fentry;
 	s->rodata->inherit = options->inherit;
 	s->rodata->slow_ns = options->slow_ns;
 	if (options->comm) {
@@ -107,59 +101,44 @@ static int configure(struct live_collector *c, const struct live_options *option
 	}
 	if (!r && options->ring_bytes)
 		r = bpf_map__set_max_entries(s->maps.ring, options->ring_bytes);
-	c->sites = bpf_map__max_entries(s->maps.sites_even);
-	choose_programs(s, options->fentry);
+	if (!r)
+		r = bpf_map__set_max_entries(s->maps.counts, c->nr_cpus);
+	c->sites.room = bpf_map__max_entries(s->maps.sites_even);
+	choose_programs(s, fentry);
 	return r;
 }
 
 static int on_event(void *ctx, void *data, size_t size);
 
-static int allocate(struct live_collector *c)
+static int allocate(struct live *c)
 {
 	c->nr_cpus = libbpf_num_possible_cpus();
-	c->per_cpu = calloc(c->nr_cpus, sizeof(*c->per_cpu));
 	c->completions = calloc(2 * c->nr_cpus, sizeof(*c->completions));
-	c->keys = calloc(BATCH, sizeof(*c->keys));
-	c->values = calloc(BATCH, sizeof(*c->values));
 	c->unknown = image_new(0, 0, "[unknown]");
-	return c->per_cpu && c->completions && c->keys && c->values && c->unknown ? 0 : -ENOMEM;
+	return c->completions && c->unknown ? sites_init(&c->sites) : -ENOMEM;
 }
 
-int live_collector_new(const struct live_options *options, struct mappings *mappings,
-		       struct live_collector **ret)
+static int use_maps(struct live *c)
 {
-	struct live_collector *c = calloc(1, sizeof(*c));
-	int r;
+	struct faults *s = c->skeleton;
+	void *at = mmap(NULL, c->nr_cpus * sizeof(*c->per_cpu), PROT_READ, MAP_SHARED,
+			bpf_map__fd(s->maps.counts), 0);
 
-	if (!c)
-		return -ENOMEM;
-	if (!options->debug)
-		libbpf_set_print(quiet);
-	c->mappings = mappings;
-	r = allocate(c);
-	if (!r) {
-		c->skeleton = faults__open();
-		r = c->skeleton ? configure(c, options) : -errno;
-	}
-	if (!r)
-		r = faults__load(c->skeleton);
-	if (!r) {
-		c->ring = ring_buffer__new(bpf_map__fd(c->skeleton->maps.ring), on_event, c, NULL);
-		r = c->ring ? 0 : -errno;
-	}
-	if (r) {
-		live_collector_free(c);
-		return r;
-	}
-	c->counts.kernel_seen = c->counts.access_known = c->counts.stall_known = true;
-	*ret = c;
-	return 0;
+	if (at == MAP_FAILED)
+		return -errno;
+	c->per_cpu = at;
+	c->sites.map[0] = bpf_map__fd(s->maps.sites_even);
+	c->sites.map[1] = bpf_map__fd(s->maps.sites_odd);
+	c->sites.overflow = bpf_map__fd(s->maps.overflow);
+	c->sites.odd = &s->bss->odd;
+	c->ring = ring_buffer__new(bpf_map__fd(s->maps.ring), on_event, c, NULL);
+	return c->ring ? 0 : -errno;
 }
 
-void live_collector_free(struct live_collector *c)
+static void live_free(struct collector *collector)
 {
-	if (!c)
-		return;
+	struct live *c = live_of(collector);
+
 	for (unsigned int i = 0; i < c->nr_completions; i++) {
 		if (c->completions[i].link)
 			bpf_link__destroy(c->completions[i].link);
@@ -167,12 +146,14 @@ void live_collector_free(struct live_collector *c)
 			close(c->completions[i].fd);
 	}
 	ring_buffer__free(c->ring);
+	if (c->last >= 0)
+		close(c->last);
+	if (c->per_cpu)
+		munmap((void *)c->per_cpu, c->nr_cpus * sizeof(*c->per_cpu));
 	faults__destroy(c->skeleton);
+	sites_release(&c->sites);
 	image_free(c->unknown);
 	free(c->completions);
-	free(c->per_cpu);
-	free(c->values);
-	free(c->keys);
 	free(c);
 }
 
@@ -184,8 +165,9 @@ static bool pidfd_alive(int fd)
 	return poll(&p, 1, 0) == 0;
 }
 
-int live_collector_add(struct live_collector *c, pid_t pid, bool on_exec)
+static int live_add(struct collector *collector, pid_t pid, bool on_exec)
 {
+	struct live *c = live_of(collector);
 	int map = bpf_map__fd(c->skeleton->maps.targets), fd, r;
 	struct fp_target target = { .on_exec = on_exec };
 	struct image *image;
@@ -197,7 +179,7 @@ int live_collector_add(struct live_collector *c, pid_t pid, bool on_exec)
 	if (fd < 0)
 		return -errno;
 	target.image = __atomic_add_fetch(&c->skeleton->bss->last_image, 1, __ATOMIC_RELAXED);
-	r = mappings_image_attached(c->mappings, target.image, pid, &image);
+	r = mappings_image_attached(c->base.mappings, target.image, pid, &image);
 	if (!r && bpf_map_update_elem(map, &key, &target, BPF_NOEXIST))
 		r = -errno;
 	/* Its exit may have come before the program knew it. */
@@ -209,7 +191,7 @@ int live_collector_add(struct live_collector *c, pid_t pid, bool on_exec)
 	return r;
 }
 
-static int attach_completion(struct live_collector *c, int cpu, uint64_t config,
+static int attach_completion(struct live *c, int cpu, uint64_t config,
 			     struct bpf_program *program)
 {
 	struct perf_event_attr attr = {
@@ -230,10 +212,15 @@ static int attach_completion(struct live_collector *c, int cpu, uint64_t config,
 	return completion->link ? 0 : -errno;
 }
 
-int live_collector_start(struct live_collector *c)
+static int live_start(struct collector *collector)
 {
+	struct live *c = live_of(collector);
 	int r = faults__attach(c->skeleton);
 
+	if (!r) {
+		c->last = bpf_iter_create(bpf_link__fd(c->skeleton->links.on_last));
+		r = c->last < 0 ? -errno : 0;
+	}
 	for (unsigned int cpu = 0; !r && cpu < c->nr_cpus; cpu++) {
 		r = attach_completion(c, cpu, PERF_COUNT_SW_PAGE_FAULTS_MAJ,
 				      c->skeleton->progs.on_major);
@@ -245,21 +232,21 @@ int live_collector_start(struct live_collector *c)
 }
 
 /* When the event that told of an image was lost, its process may still say. */
-static struct image *image_for(struct live_collector *c, uint32_t id, uint32_t pid)
+static struct image *image_for(struct live *c, uint32_t id, uint32_t pid)
 {
-	struct image *image = mappings_image(c->mappings, id);
+	struct image *image = mappings_image(c->base.mappings, id);
 	struct fp_target target;
 
 	if (image)
 		return image;
 	if (pid && !bpf_map_lookup_elem(bpf_map__fd(c->skeleton->maps.targets), &pid, &target) &&
-	    target.image == id && !mappings_image_attached(c->mappings, id, pid, &image))
+	    target.image == id && !mappings_image_attached(c->base.mappings, id, pid, &image))
 		return image;
-	c->counts.lost[FP_LOSS_MAPPING]++;
+	c->lost_mappings++;
 	return c->unknown;
 }
 
-static int take_fault(struct live_collector *c, const struct fp_fault_event *event, size_t size)
+static int take_fault(struct live *c, const struct fp_fault_event *event, size_t size)
 {
 	struct fault fault = {
 		.time_ns = event->h.time_ns,
@@ -287,21 +274,21 @@ static int take_fault(struct live_collector *c, const struct fp_fault_event *eve
 	return c->fn(c->arg, &fault);
 }
 
-static int take_task(struct live_collector *c, const struct fp_task_event *event)
+static int take_task(struct live *c, const struct fp_task_event *event)
 {
 	struct image *image;
 	int r = 0;
 
 	switch (event->h.type) {
 	case FP_EVENT_FORK:
-		r = mappings_fork(c->mappings, event->h.pid, event->other, event->h.time_ns);
+		r = mappings_fork(c->base.mappings, event->h.pid, event->other, event->h.time_ns);
 		break;
 	case FP_EVENT_EXEC:
-		r = mappings_exec(c->mappings, event->h.pid, event->h.image, event->comm,
+		r = mappings_exec(c->base.mappings, event->h.pid, event->h.image, event->comm,
 				  event->h.time_ns, &image);
 		break;
 	case FP_EVENT_EXIT:
-		mappings_exit(c->mappings, event->h.pid);
+		mappings_exit(c->base.mappings, event->h.pid);
 	}
 	return r == -ENOMEM ? r : 0;
 }
@@ -309,15 +296,15 @@ static int take_task(struct live_collector *c, const struct fp_task_event *event
 static int on_event(void *ctx, void *data, size_t size)
 {
 	const struct fp_event *event = data;
-	struct live_collector *c = ctx;
+	struct live *c = ctx;
 	int r;
 
 	if (size < sizeof(*event) || event->size > size)
 		return -EBADMSG;
 	/* The mapping records that came before the event are in their rings by now. */
 	if (event->time_ns > c->polled_ns) {
-		c->polled_ns = now_ns();
-		r = mappings_poll(c->mappings, UINT64_MAX);
+		c->polled_ns = clock_now_ns();
+		r = mappings_poll(c->base.mappings, UINT64_MAX);
 		if (r)
 			return r;
 	}
@@ -326,9 +313,10 @@ static int on_event(void *ctx, void *data, size_t size)
 	return size < sizeof(struct fp_task_event) ? -EBADMSG : take_task(c, data);
 }
 
-static int hand_on_site(struct live_collector *c, const struct fp_site_key *key,
+static int hand_on_site(void *arg, const struct fp_site_key *key,
 			const struct fp_site_value *value, unsigned int nr_ips)
 {
+	struct live *c = arg;
 	struct fault fault = {
 		.kind = key->kind,
 		.access = key->access,
@@ -343,70 +331,12 @@ static int hand_on_site(struct live_collector *c, const struct fp_site_key *key,
 	return c->fn(c->arg, &fault);
 }
 
-static int drain_map(struct live_collector *c, int fd)
+static void sum_counts(const struct live *c, struct fp_counts *ret)
 {
-	uint32_t batch, *in = NULL, nr;
-	int r = 0, last = 0;
-
-	while (!r && !last) {
-		nr = BATCH < c->sites ? BATCH : c->sites;
-		if (bpf_map_lookup_and_delete_batch(fd, in, &batch, c->keys, c->values, &nr, NULL)) {
-			if (errno != ENOENT)
-				return -errno;
-			last = 1;
-		}
-		in = &batch;
-		for (uint32_t i = 0; !r && i < nr; i++)
-			r = hand_on_site(c, &c->keys[i], &c->values[i], 3);
-	}
-	return r;
-}
-
-/* The programs switch to the other map; what the one before holds is handed on. */
-static int drain_sites(struct live_collector *c)
-{
-	struct faults *s = c->skeleton;
-	bool odd = s->bss->odd;
-
-	__atomic_store_n(&s->bss->odd, !odd, __ATOMIC_SEQ_CST);
-	if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0))
-		usleep(20000);
-	return drain_map(c, bpf_map__fd(odd ? s->maps.sites_odd : s->maps.sites_even));
-}
-
-static int drain_overflow(struct live_collector *c)
-{
-	int fd = bpf_map__fd(c->skeleton->maps.overflow), r = 0;
-
-	for (uint32_t i = 0; !r && i < FP_NR_OVERFLOW; i++) {
-		struct fp_site_value value;
-		uint32_t at = i;
-		struct fp_site_key key = {
-			.major = at % 2,
-			.mode = at / 2 % FP_NR_MODES,
-			.access = at / 2 / FP_NR_MODES % FP_NR_ACCESSES,
-			.kind = at / 2 / FP_NR_MODES / FP_NR_ACCESSES,
-		};
-
-		if (bpf_map_lookup_elem(fd, &at, &value))
-			return -errno;
-		if (value.faults)
-			r = hand_on_site(c, &key, &value, 0);
-	}
-	return r;
-}
-
-static int sum_counts(const struct live_collector *c, struct fp_counts *ret)
-{
-	uint32_t zero = 0;
-
 	memset(ret, 0, sizeof(*ret));
-	if (bpf_map_lookup_elem(bpf_map__fd(c->skeleton->maps.counts), &zero, c->per_cpu))
-		return -errno;
 	for (unsigned int cpu = 0; cpu < c->nr_cpus; cpu++) {
-		const struct fp_counts *part = &c->per_cpu[cpu];
+		const volatile struct fp_counts *part = &c->per_cpu[cpu];
 
-		ret->seen += part->seen;
 		ret->failed += part->failed;
 		ret->sites += part->sites;
 		ret->faults += part->faults;
@@ -414,11 +344,11 @@ static int sum_counts(const struct live_collector *c, struct fp_counts *ret)
 		for (int i = 0; i < FP_NR_LOSSES; i++)
 			ret->lost[i] += part->lost[i];
 	}
-	return 0;
 }
 
-int live_collector_poll(struct live_collector *c, int timeout_ms, collect_fault_fn fn, void *arg)
+static int live_poll(struct collector *collector, int timeout_ms, collect_fault_fn fn, void *arg)
 {
+	struct live *c = live_of(collector);
 	struct fp_counts counts;
 	int r, interrupted;
 
@@ -429,20 +359,18 @@ int live_collector_poll(struct live_collector *c, int timeout_ms, collect_fault_
 		return interrupted;
 	r = ring_buffer__consume(c->ring);
 	if (r >= 0)
-		r = mappings_poll(c->mappings, UINT64_MAX);
+		r = mappings_poll(c->base.mappings, UINT64_MAX);
 	if (r < 0)
 		return r;
-	r = sum_counts(c, &counts);
-	if (!r && counts.sites - c->drained > WATERMARK(c->sites)) {
-		c->drained = counts.sites;
-		r = drain_sites(c);
-	}
+	sum_counts(c, &counts);
+	r = sites_relieve(&c->sites, counts.sites, counts.faults, hand_on_site, c);
 	return r ? r : interrupted < 0 ? interrupted : 0;
 }
 
-void live_collector_teach(struct live_collector *c, const struct image *image, const uint64_t *ips,
-			  const struct fp_rule *rules, unsigned int nr)
+static void live_teach(struct collector *collector, const struct image *image, const uint64_t *ips,
+		       const struct fp_rule *rules, unsigned int nr)
 {
+	struct live *c = live_of(collector);
 	int fd = bpf_map__fd(c->skeleton->maps.rules);
 
 	if (image == c->unknown)
@@ -455,80 +383,112 @@ void live_collector_teach(struct live_collector *c, const struct image *image, c
 	}
 }
 
-/* What the kernel counted and the programs did not see. System-wide, so an upper bound. */
-static int count_skipped(struct live_collector *c)
+/* Lets the kernel walk its threads: see on_last(). */
+static int settle_last(struct live *c)
 {
-	struct fp_counts counts;
-	uint64_t counted = 0;
-	int r;
+	char nothing[64];
+	ssize_t n;
 
-	for (unsigned int i = 0; i < c->nr_completions; i++) {
-		uint64_t count;
-
-		if (read(c->completions[i].fd, &count, sizeof(count)) != sizeof(count))
-			return -EIO;
-		counted += count;
-	}
-	r = sum_counts(c, &counts);
-	if (!r && counted > counts.seen)
-		c->counts.lost[FP_LOSS_SKIPPED] = counted - counts.seen;
-	return r;
+	do
+		n = read(c->last, nothing, sizeof(nothing));
+	while (n > 0 || (n < 0 && errno == EAGAIN));
+	return n < 0 ? -errno : 0;
 }
 
-int live_collector_stop(struct live_collector *c, collect_fault_fn fn, void *arg)
+static int live_stop(struct collector *collector, collect_fault_fn fn, void *arg)
 {
-	int r = 0;
+	struct live *c = live_of(collector);
+	int r;
 
 	c->fn = fn;
 	c->arg = arg;
+	c->skeleton->bss->ending = true;
+	sites_wait();
+	r = settle_last(c);
 	for (unsigned int i = 0; i < c->nr_completions; i++) {
 		if (ioctl(c->completions[i].fd, PERF_EVENT_IOC_DISABLE, 0))
 			r = -errno;
 	}
-	c->stopped = true;
 	if (!r)
 		r = ring_buffer__consume(c->ring);
 	if (r >= 0)
-		r = mappings_poll(c->mappings, UINT64_MAX);
-	for (int i = 0; !r && i < 2; i++)
-		r = drain_sites(c);
-	if (!r)
-		r = drain_overflow(c);
-	return r ? r : count_skipped(c);
+		r = mappings_poll(c->base.mappings, UINT64_MAX);
+	return r ? r : sites_drain(&c->sites, hand_on_site, c);
 }
 
-void live_collector_counts(const struct live_collector *c, struct collect_counts *ret)
+static void live_counts(const struct collector *collector, struct collect_counts *ret)
 {
-	struct fp_counts counts;
-
-	*ret = c->counts;
-	if (sum_counts(c, &counts))
-		return;
-	ret->failed = counts.failed;
-	for (int i = 0; i < FP_NR_LOSSES; i++)
-		ret->lost[i] += counts.lost[i];
-	ret->lost[FP_LOSS_MAPPING] += mappings_lost(c->mappings);
-}
-
-void live_collector_progress(const struct live_collector *c, uint64_t *faults, uint64_t *major)
-{
+	const struct live *c = live_of(collector);
 	struct fp_counts counts;
 
 	sum_counts(c, &counts);
-	*faults = counts.faults;
-	*major = counts.major;
+	*ret = (struct collect_counts){
+		.faults = counts.faults,
+		.major = counts.major,
+		.failed = counts.failed,
+		.kernel_seen = true,
+		.access_known = true,
+		.stall_known = true,
+	};
+	memcpy(ret->lost, counts.lost, sizeof(ret->lost));
+	ret->lost[FP_LOSS_MAPPING] += c->lost_mappings;
 }
 
-bool live_collector_alive(const struct live_collector *c)
+static bool live_alive(const struct collector *collector)
 {
 	uint32_t key;
 
-	return !bpf_map_get_next_key(bpf_map__fd(c->skeleton->maps.targets), NULL, &key);
+	return !bpf_map_get_next_key(bpf_map__fd(live_of(collector)->skeleton->maps.targets), NULL,
+				     &key);
 }
 
-bool live_collector_usable(const struct live_collector *c)
+/* Before Linux 5.19 a map may be used with CAP_BPF only: tried, not looked up. */
+static int live_drop_privileges(struct collector *collector)
 {
-	struct fp_counts counts;
+	enum privilege_keep keep = PRIVILEGE_READ;
+	int r = privilege_suspend_bpf(true);
 
-	return !sum_counts(c, &counts);
+	if (!r && !live_alive(collector) && errno != ENOENT)
+		keep = PRIVILEGE_BPF;
+	return r ? r : privilege_drop(keep);
+}
+
+#define OPS(text)                                                                                  \
+	{                                                                                          \
+		.description = text, .add = live_add, .start = live_start,                         \
+		.drop_privileges = live_drop_privileges, .poll = live_poll, .teach = live_teach,   \
+		.stop = live_stop, .counts = live_counts, .alive = live_alive, .free = live_free,  \
+	}
+
+static const struct collector_ops fentry_ops = OPS("fentry (BPF at fault handlers)");
+static const struct collector_ops tracepoint_ops = OPS("tracepoint (BPF at tracepoints)");
+
+int live_collector_new(const struct collector_options *options, enum tier tier,
+		       struct mappings *mappings, struct collector **ret)
+{
+	bool fentry = tier == TIER_FENTRY;
+	struct live *c = calloc(1, sizeof(*c));
+	int r;
+
+	if (!c)
+		return -ENOMEM;
+	if (!options->debug)
+		libbpf_set_print(quiet);
+	c->base.ops = fentry ? &fentry_ops : &tracepoint_ops;
+	c->base.mappings = mappings;
+	c->last = -1;
+	r = allocate(c);
+	if (!r) {
+		c->skeleton = faults__open();
+		r = c->skeleton ? configure(c, options, fentry) : -errno;
+	}
+	if (!r)
+		r = faults__load(c->skeleton);
+	if (!r)
+		r = use_maps(c);
+	if (r)
+		live_free(&c->base);
+	else
+		*ret = &c->base;
+	return r;
 }

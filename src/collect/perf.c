@@ -1,5 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
+ * The fallback where BPF programs may not be loaded: perf's page-fault software events with period
+ * 1, one sample for every completed fault, also of threads and children to come. Good for own
+ * processes without any privilege.
+ *
+ * What it cannot know: the stall time, failed faults, whether memory was read or written
+ * (fault.access is always FP_READ), and the kernel's own idea of the kind: that is inferred from
+ * the mapping at the address. Unprivileged users (perf_event_paranoid 2) see user-mode faults only.
+ * struct collect_counts says so.
+ *
  * Three events a thread and CPU: major faults carry registers and a copy of the stack; minor ones
  * from user mode, the frequent ones, only the address and the instruction; minor ones from kernel
  * mode need the stack again, or nobody could say who made the call. The kernel copies only stack
@@ -10,17 +19,19 @@
  * they stem from: those of a thread with events of its own count, inherited ones of the same thread
  * are dropped, as "twice".
  */
-#include "collect/perf.h"
-
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <asm/perf_regs.h>
 
+#include "base/privilege.h"
+#include "collect/collector.h"
 #include "collect/perfring.h"
 #include "collect/procfs.h"
 
@@ -57,18 +68,24 @@ struct late {
 	UT_hash_handle hh;
 };
 
-struct perf_collector {
-	struct mappings *mappings;
+struct perf {
+	struct collector base;
 	struct perf_rings *rings;
 	struct late *late;
 	struct image *unknown; /* of processes that no record told of */
-	bool user_only, started, stopped;
+	struct pid_list added; /* those that were asked for */
+	bool inherit, open_ended, user_only, started;
 	uint64_t samples; /* with those seen twice */
 	struct collect_counts counts;
 	struct fp_raw_stack raw;
 	collect_fault_fn fn; /* during a poll */
 	void *arg;
 };
+
+static struct perf *perf_of(const struct collector *collector)
+{
+	return (struct perf *)collector; /* its first member */
+}
 
 static uint64_t all_regs(void)
 {
@@ -79,7 +96,7 @@ static uint64_t all_regs(void)
 	return mask;
 }
 
-static void fault_attr(const struct perf_collector *c, unsigned int spec,
+static void fault_attr(const struct perf *c, unsigned int spec,
 		       struct perf_event_attr *attr)
 {
 	const struct spec *s = &specs[spec];
@@ -94,6 +111,7 @@ static void fault_attr(const struct perf_collector *c, unsigned int spec,
 		.sample_stack_user = s->stack_bytes,
 		.disabled = 1,
 		.inherit = 1,
+		.inherit_thread = !c->inherit,
 		.task = spec == MAJOR, /* tells when a late thread's number is free again */
 		.exclude_user = !s->user,
 		.exclude_kernel = c->user_only || !s->kernel,
@@ -111,16 +129,15 @@ static bool refused(int r)
 }
 
 /* Opens the first event on ourselves: what is allowed there is allowed on our own processes. */
-static int probe(struct perf_collector *c)
+static int probe(struct perf *c)
 {
 	struct perf_event_attr attr;
 	struct perf_ring *ring;
-	int r = -EACCES;
+	int r;
 
 	fault_attr(c, MAJOR, &attr);
-	attr.inherit = 0;
-	if (!c->user_only)
-		r = perf_ring_open(&attr, 0, -1, 1, &ring);
+	attr.inherit = attr.inherit_thread = 0;
+	r = perf_ring_open(&attr, 0, -1, 1, &ring);
 	if (refused(r)) {
 		c->user_only = true;
 		attr.exclude_kernel = 1;
@@ -131,50 +148,22 @@ static int probe(struct perf_collector *c)
 	return r;
 }
 
-int perf_collector_new(const struct collect_options *options, struct mappings *mappings,
-		       struct perf_collector **ret)
+static void perf_free(struct collector *collector)
 {
-	struct perf_collector *c = calloc(1, sizeof(*c));
-	unsigned int pages = options && options->pages ? options->pages : PAGES;
-	int r;
-
-	if (!c)
-		return -ENOMEM;
-	c->mappings = mappings;
-	c->user_only = options && options->user_only;
-	r = probe(c);
-	if (!r)
-		r = perf_rings_new(pages, &c->rings);
-	if (!r) {
-		c->unknown = image_new(0, 0, "[unknown]");
-		r = c->unknown ? 0 : -ENOMEM;
-	}
-	if (r) {
-		perf_collector_free(c);
-		return r;
-	}
-	c->counts.kernel_seen = !c->user_only;
-	c->counts.kinds_inferred = true;
-	*ret = c;
-	return 0;
-}
-
-void perf_collector_free(struct perf_collector *c)
-{
+	struct perf *c = perf_of(collector);
 	struct late *late, *next;
 
-	if (!c)
-		return;
 	HASH_ITER (hh, c->late, late, next) {
 		HASH_DEL(c->late, late);
 		free(late);
 	}
+	pid_list_release(&c->added);
 	perf_rings_free(c->rings);
 	image_free(c->unknown);
 	free(c);
 }
 
-static struct late *late_find(const struct perf_collector *c, pid_t tid)
+static struct late *late_find(const struct perf *c, pid_t tid)
 {
 	struct late *late;
 
@@ -182,7 +171,7 @@ static struct late *late_find(const struct perf_collector *c, pid_t tid)
 	return late;
 }
 
-static int late_add(struct perf_collector *c, pid_t tid)
+static int late_add(struct perf *c, pid_t tid)
 {
 	struct late *late = late_find(c, tid);
 
@@ -196,7 +185,7 @@ static int late_add(struct perf_collector *c, pid_t tid)
 	return 0;
 }
 
-static int add_thread(struct perf_collector *c, pid_t tid, bool on_exec)
+static int add_thread(struct perf *c, pid_t tid, bool on_exec)
 {
 	int r = 0;
 
@@ -213,13 +202,14 @@ static int add_thread(struct perf_collector *c, pid_t tid, bool on_exec)
 	return r;
 }
 
-int perf_collector_add(struct perf_collector *c, pid_t pid, bool on_exec)
+static int perf_add(struct collector *collector, pid_t pid, bool on_exec)
 {
+	struct perf *c = perf_of(collector);
 	struct pid_list tids = { 0 };
 	struct image *image;
 	size_t at = 0, before, alive = 0;
 	bool late = c->rings->events;
-	int r = mappings_attach(c->mappings, pid, &image);
+	int r = pid_list_has(&c->added, pid) ? -EEXIST : mappings_attach(c->base.mappings, pid, &image);
 
 	if (r)
 		return r;
@@ -241,10 +231,12 @@ int perf_collector_add(struct perf_collector *c, pid_t pid, bool on_exec)
 	/* It may have gone while its last thread was looked for: what it did until then counts. */
 	if (alive && (r == -ENOENT || r == -ESRCH))
 		r = 0;
-	return r == -ENOENT || (!r && !alive) ? -ESRCH : r;
+	if (r == -ENOENT || (!r && !alive))
+		r = -ESRCH;
+	return r ? r : pid_list_add(&c->added, pid);
 }
 
-static int enable(struct perf_collector *c, unsigned long request)
+static int enable(struct perf *c, unsigned long request)
 {
 	struct perf_event *event, *next;
 
@@ -257,8 +249,10 @@ static int enable(struct perf_collector *c, unsigned long request)
 	return 0;
 }
 
-int perf_collector_start(struct perf_collector *c)
+static int perf_start(struct collector *collector)
 {
+	struct perf *c = perf_of(collector);
+
 	c->started = true;
 	return enable(c, PERF_EVENT_IOC_ENABLE);
 }
@@ -295,7 +289,7 @@ static enum fp_kind infer(const struct region *region, bool major)
 }
 
 /* Fills c->raw from what follows the abi. False: it is not all there. */
-static bool take_stack(struct perf_collector *c, const struct sample *sample)
+static bool take_stack(struct perf *c, const struct sample *sample)
 {
 	size_t room = (sample->header.size - sizeof(*sample)) / 8;
 	uint64_t mask = all_regs(), bytes, valid;
@@ -319,11 +313,11 @@ static bool take_stack(struct perf_collector *c, const struct sample *sample)
 	return true;
 }
 
-static int sample_image(struct perf_collector *c, const struct sample *sample,
+static int sample_image(struct perf *c, const struct sample *sample,
 			const struct image **ret)
 {
-	struct image *image = mappings_image_of(c->mappings, sample->pid, sample->time_ns);
-	int r = image ? 0 : mappings_attach(c->mappings, sample->pid, &image);
+	struct image *image = mappings_image_of(c->base.mappings, sample->pid, sample->time_ns);
+	int r = image ? 0 : mappings_attach(c->base.mappings, sample->pid, &image);
 
 	if (r == -ENOMEM)
 		return r;
@@ -335,7 +329,7 @@ static int sample_image(struct perf_collector *c, const struct sample *sample,
 	return 0;
 }
 
-static int hand_on(struct perf_collector *c, const struct sample *sample, unsigned int spec)
+static int hand_on(struct perf *c, const struct sample *sample, unsigned int spec)
 {
 	bool kernel =
 		(sample->header.misc & PERF_RECORD_MISC_CPUMODE_MASK) == PERF_RECORD_MISC_KERNEL;
@@ -368,15 +362,15 @@ static int hand_on(struct perf_collector *c, const struct sample *sample, unsign
 		fault.stack_end = FP_STACK_LOST;
 	fault.nr_ips = ip != 0;
 	fault.kind = infer(image_find(fault.image, fault.address, fault.time_ns), fault.major);
-	c->counts.user += !kernel;
-	c->counts.kernel += kernel;
+	c->counts.faults++;
+	c->counts.major += fault.major;
 	return c->fn(c->arg, &fault);
 }
 
 static int take_record(void *arg, const struct perf_event_header *header)
 {
 	const struct sample *sample = (const void *)header;
-	struct perf_collector *c = arg;
+	struct perf *c = arg;
 	const struct perf_event *event;
 
 	if (header->type == PERF_RECORD_EXIT && header->size >= sizeof(*header) + 24) {
@@ -399,13 +393,13 @@ static int take_record(void *arg, const struct perf_event_header *header)
 	return hand_on(c, sample, event->tag & ~ON_EXEC);
 }
 
-static int drain(struct perf_collector *c, collect_fault_fn fn, void *arg)
+static int drain(struct perf *c, collect_fault_fn fn, void *arg)
 {
 	int r;
 
 	/* In this order, all mappings that a marked sample needs are there to be applied. */
 	perf_rings_mark(c->rings);
-	r = mappings_poll(c->mappings, UINT64_MAX);
+	r = mappings_poll(c->base.mappings, UINT64_MAX);
 	if (r)
 		return r;
 	c->fn = fn;
@@ -413,8 +407,9 @@ static int drain(struct perf_collector *c, collect_fault_fn fn, void *arg)
 	return perf_rings_read(c->rings, take_record, c);
 }
 
-int perf_collector_poll(struct perf_collector *c, int timeout_ms, collect_fault_fn fn, void *arg)
+static int perf_poll(struct collector *collector, int timeout_ms, collect_fault_fn fn, void *arg)
 {
+	struct perf *c = perf_of(collector);
 	int r = 0, wait_r = 0;
 
 	do {
@@ -432,8 +427,10 @@ int perf_collector_poll(struct perf_collector *c, int timeout_ms, collect_fault_
 	return r ? r : wait_r;
 }
 
-int perf_collector_stop(struct perf_collector *c, collect_fault_fn fn, void *arg)
+/* The kernel's own counts are compared with the samples seen. */
+static int perf_stop(struct collector *collector, collect_fault_fn fn, void *arg)
 {
+	struct perf *c = perf_of(collector);
 	struct perf_event *event, *next;
 	uint64_t counted = 0;
 	int r = enable(c, PERF_EVENT_IOC_DISABLE);
@@ -449,15 +446,79 @@ int perf_collector_stop(struct perf_collector *c, collect_fault_fn fn, void *arg
 			return -EIO;
 		counted += count;
 	}
-	c->counts.lost[FP_LOSS_SKIPPED] = counted > c->samples ? counted - c->samples : 0;
-	c->stopped = true;
+	c->counts.lost[FP_LOSS_SAMPLE] = counted > c->samples ? counted - c->samples : 0;
 	return 0;
 }
 
-void perf_collector_counts(const struct perf_collector *c, struct collect_counts *ret)
+static void perf_counts(const struct collector *collector, struct collect_counts *ret)
 {
-	*ret = c->counts;
-	if (!c->stopped)
-		ret->lost[FP_LOSS_SKIPPED] = perf_rings_lost(c->rings);
-	ret->lost[FP_LOSS_MAPPING] += mappings_lost(c->mappings);
+	*ret = perf_of(collector)->counts;
+}
+
+static bool process_gone(pid_t pid)
+{
+	int fd = syscall(SYS_pidfd_open, pid, 0);
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	bool gone = fd < 0 || poll(&p, 1, 0) > 0;
+
+	if (fd >= 0)
+		close(fd);
+	return gone;
+}
+
+static bool perf_alive(const struct collector *collector)
+{
+	const struct pid_list *added = &perf_of(collector)->added;
+
+	for (size_t i = 0; i < added->nr; i++)
+		if (!process_gone(added->pids[i]))
+			return true;
+	return false;
+}
+
+static int perf_drop_privileges(struct collector *collector)
+{
+	return privilege_drop(perf_of(collector)->open_ended ? PRIVILEGE_PERFMON : PRIVILEGE_READ);
+}
+
+static const struct collector_ops perf_ops = {
+	.description = "perf (events alone, no BPF)",
+	.add = perf_add,
+	.start = perf_start,
+	.drop_privileges = perf_drop_privileges,
+	.poll = perf_poll,
+	.stop = perf_stop,
+	.counts = perf_counts,
+	.alive = perf_alive,
+	.free = perf_free,
+};
+
+int perf_collector_new(const struct collector_options *options, struct mappings *mappings,
+		       struct collector **ret)
+{
+	unsigned int pages = options->ring_bytes ? options->ring_bytes / 4096 : PAGES;
+	struct perf *c = calloc(1, sizeof(*c));
+	int r;
+
+	if (!c)
+		return -ENOMEM;
+	c->base.ops = &perf_ops;
+	c->base.mappings = mappings;
+	c->inherit = options->inherit;
+	c->open_ended = options->open_ended;
+	r = probe(c);
+	if (!r)
+		r = perf_rings_new(pages, &c->rings);
+	if (!r) {
+		c->unknown = image_new(0, 0, "[unknown]");
+		r = c->unknown ? 0 : -ENOMEM;
+	}
+	if (r) {
+		perf_free(&c->base);
+		return r;
+	}
+	c->counts.kernel_seen = !c->user_only;
+	c->counts.kinds_inferred = true;
+	*ret = &c->base;
+	return 0;
 }

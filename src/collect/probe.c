@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -20,6 +21,7 @@ static const struct {
 } items[PROBE_NR] = {
 	[PROBE_BTF] = { "BTF", "type information of the kernel: needed by all BPF programs" },
 	[PROBE_BPF] = { "BPF programs", "counting in the kernel: all but the perf tier" },
+	[PROBE_PIDS] = { "PIDs of the host", "what BPF programs know processes by" },
 	[PROBE_START] = { "page_fault tracepoints", "start of a fault: stall time and access" },
 	[PROBE_FENTRY] = { "fentry", "kind of fault by the handler it goes through (fentry tier)" },
 	[PROBE_RSS_STAT] = { "rss_stat", "kind of fault by the counter it moves (tracepoint tier)" },
@@ -34,9 +36,10 @@ static int quiet(enum libbpf_print_level level, const char *format, va_list args
 	return 0;
 }
 
+static struct btf *btf;
+
 static struct btf *kernel_btf(void)
 {
-	static struct btf *btf;
 	static bool tried;
 
 	if (!tried) {
@@ -44,6 +47,12 @@ static struct btf *kernel_btf(void)
 		btf = btf__load_vmlinux_btf();
 	}
 	return btf;
+}
+
+void probe_release(void)
+{
+	btf__free(btf);
+	btf = NULL;
 }
 
 /* The id of what a program of @type attaches to, or < 0. Not by libbpf's own function, which reads
@@ -95,6 +104,14 @@ static int try_program(enum bpf_attach_type type, const char *function)
 	return r;
 }
 
+/* The inode number of the first PID namespace is an ABI of include/linux/proc_ns.h. */
+static bool pids_of_host(void)
+{
+	struct stat status;
+
+	return stat("/proc/self/ns/pid", &status) || status.st_ino == 0xEFFFFFFCU;
+}
+
 static int try_event(int cpu, bool exclude_kernel)
 {
 	struct perf_event_attr attr = {
@@ -135,6 +152,7 @@ void probe_run(struct probe *p)
 	}
 	p->error[PROBE_BTF] = kernel_btf() ? 0 : ENOENT;
 	p->error[PROBE_BPF] = try_program(BPF_TRACE_RAW_TP, "sched_process_exit");
+	p->error[PROBE_PIDS] = pids_of_host() ? 0 : ENOTSUP;
 	p->error[PROBE_START] = probe_tracepoint("page_fault_user") ? 0 : ENOENT;
 	p->error[PROBE_FENTRY] = try_program(BPF_TRACE_FENTRY, "handle_mm_fault");
 	if (!p->error[PROBE_FENTRY])
@@ -145,12 +163,29 @@ void probe_run(struct probe *p)
 	p->error[PROBE_PERF_ALL] = try_event(0, false);
 	p->error[PROBE_PERF_KERNEL] = try_event(-1, false);
 	p->error[PROBE_PERF_USER] = try_event(-1, true);
-	p->fentry = !p->error[PROBE_BPF] && !p->error[PROBE_START] && !p->error[PROBE_FENTRY] &&
-		    !p->error[PROBE_PERF_ALL];
-	p->tracepoint = !p->error[PROBE_BPF] && !p->error[PROBE_START] &&
-			!p->error[PROBE_RSS_STAT] && !p->error[PROBE_PERF_ALL];
-	p->perf = !p->error[PROBE_PERF_USER];
 	libbpf_set_print(print);
+}
+
+enum probe_what probe_obstacle(const struct probe *p, enum tier tier)
+{
+	static const enum probe_what needs[NR_TIERS][7] = {
+		[TIER_AUTO] = { PROBE_NR },
+		[TIER_FENTRY] = { PROBE_BPF, PROBE_PIDS, PROBE_BTF, PROBE_START, PROBE_FENTRY,
+				  PROBE_PERF_ALL, PROBE_NR },
+		[TIER_TRACEPOINT] = { PROBE_BPF, PROBE_PIDS, PROBE_BTF, PROBE_START, PROBE_RSS_STAT,
+				      PROBE_PERF_ALL, PROBE_NR },
+		[TIER_PERF] = { PROBE_PERF_USER, PROBE_NR },
+	};
+	const enum probe_what *what = needs[tier];
+
+	while (*what != PROBE_NR && !p->error[*what])
+		what++;
+	return *what;
+}
+
+bool probe_tier(const struct probe *p, enum tier tier)
+{
+	return probe_obstacle(p, tier) == PROBE_NR;
 }
 
 const char *probe_name(enum probe_what what)
@@ -169,23 +204,24 @@ const char *probe_remedy(enum probe_what what, const struct probe *p)
 
 	switch (what) {
 	case PROBE_BTF:
-		return "a kernel built with CONFIG_DEBUG_INFO_BTF";
+		return "use a kernel built with CONFIG_DEBUG_INFO_BTF";
 	case PROBE_BPF:
 		return denied ? "run as root, or with CAP_BPF and CAP_PERFMON" :
-				"a kernel with BPF and BTF";
+				"use a kernel with BPF and BTF";
+	case PROBE_PIDS:
+		return "run it on the host, or in a container with --pid=host";
 	case PROBE_START:
-		return "a kernel for x86-64 with the exceptions tracepoints";
+		return "use a kernel for x86-64 with the exceptions tracepoints";
 	case PROBE_FENTRY:
 		if (p->error[PROBE_BPF])
 			return "run as root, or with CAP_BPF and CAP_PERFMON";
-		return "a kernel with BPF trampolines (CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS)";
+		return "use a kernel with CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS";
 	case PROBE_RSS_STAT:
-		return "Linux 6.2 or newer";
+		return "use Linux 6.2 or newer";
 	default:
 		if (denied && p->paranoid > 2)
-			return "run as root, or lower kernel.perf_event_paranoid to 2 (above it this "
-			       "kernel asks for CAP_SYS_ADMIN)";
-		return denied ? "run as root, with CAP_PERFMON, or lower kernel.perf_event_paranoid" :
-				"a kernel with CONFIG_PERF_EVENTS";
+			return "run as root, or lower kernel.perf_event_paranoid to 2";
+		return denied ? "run as root or with CAP_PERFMON, or lower kernel.perf_event_paranoid" :
+				"use a kernel with CONFIG_PERF_EVENTS";
 	}
 }

@@ -5,9 +5,12 @@
 
 #include <stdbool.h>
 
+#include "model/tier.h"
+
 enum probe_what {
 	PROBE_BTF,	  /* type information of the kernel */
 	PROBE_BPF,	  /* BPF programs may be loaded */
+	PROBE_PIDS,	  /* process numbers are those of the kernel: no PID namespace */
 	PROBE_START,	  /* tracepoints at the start of a fault */
 	PROBE_FENTRY,	  /* programs attach to kernel functions */
 	PROBE_RSS_STAT,	  /* the tracepoint that names the counter that moved, exact from 6.2 on */
@@ -20,13 +23,18 @@ enum probe_what {
 struct probe {
 	int error[PROBE_NR]; /* 0: works; else errno */
 	int paranoid;	     /* kernel.perf_event_paranoid; -2: not known */
-	bool fentry, tracepoint, perf; /* which tiers work */
 };
 
 void probe_run(struct probe *ret);
+/* Frees the kernel's type information, some MB; after it, no hook is found any more. */
+void probe_release(void);
 const char *probe_name(enum probe_what what);
 const char *probe_use(enum probe_what what);	/* what it is good for */
-const char *probe_remedy(enum probe_what what, const struct probe *probe); /* how to get it */
+const char *probe_remedy(enum probe_what what, const struct probe *probe); /* how to get it, as an order */
+
+/* The first thing that @tier lacks here; PROBE_NR: nothing, it works. */
+enum probe_what probe_obstacle(const struct probe *probe, enum tier tier);
+bool probe_tier(const struct probe *probe, enum tier tier); /* does it work? */
 
 /* Does the kernel have this tracepoint for BPF programs? */
 bool probe_tracepoint(const char *name);

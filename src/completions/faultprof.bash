@@ -24,7 +24,7 @@ _faultprof() {
 		fi
 	done
 	# --option=value comes as three words
-	if [[ $prev == = && COMP_CWORD -ge 2 ]]; then
+	if [[ $prev == = && $COMP_CWORD -ge 2 ]]; then
 		prev=${COMP_WORDS[COMP_CWORD - 2]}
 	elif [[ $cur == = ]]; then
 		prev=${COMP_WORDS[COMP_CWORD - 1]} cur=

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "model/profile.h"
+#include "model/tier.h"
 
 static const char *const kinds[FP_NR_KINDS] = {
 	[FP_SWAP_IN] = "swap-in",     [FP_SWAP_CACHE] = "swap-cache",
@@ -17,6 +18,13 @@ static const char *const kinds[FP_NR_KINDS] = {
 static const char *const modes[FP_NR_MODES] = {
 	[FP_USER] = "user",
 	[FP_KERNEL] = "kernel",
+};
+
+static const char *const tiers[NR_TIERS] = {
+	[TIER_AUTO] = "auto",
+	[TIER_FENTRY] = "fentry",
+	[TIER_TRACEPOINT] = "tracepoint",
+	[TIER_PERF] = "perf",
 };
 
 static const struct {
@@ -32,8 +40,10 @@ static const struct {
 			     "target map full: processes not followed, faults not counted", true },
 	[FP_LOSS_TASK] = { "task", "ring buffer full: a fork, exec or exit not told", false },
 	[FP_LOSS_STACK] = { "stack", "stack cut short", false },
-	[FP_LOSS_SKIPPED] = { "skipped", "the kernel did not run the program: not counted", true },
+	[FP_LOSS_SKIPPED] = { "skipped", "the kernel did not run the program: no stall time, no stack",
+			      false },
 	[FP_LOSS_MAPPING] = { "mapping", "mapping record lost: symbols may be unknown", false },
+	[FP_LOSS_SAMPLE] = { "sample", "perf ring full: faults not counted", true },
 };
 
 const char *kind_name(enum fp_kind kind)
@@ -70,4 +80,9 @@ const char *loss_text(enum fp_loss loss)
 bool loss_counts(enum fp_loss loss)
 {
 	return (unsigned int)loss < FP_NR_LOSSES && losses[loss].counts;
+}
+
+const char *tier_name(enum tier tier)
+{
+	return (unsigned int)tier < NR_TIERS ? tiers[tier] : "?";
 }

@@ -15,14 +15,10 @@
 #include <uthash.h>
 
 #include "base/grow.h"
+#include "base/intern.h"
 #include "model/profile.h"
 
 #define UNKNOWN "[unknown]"
-
-struct interned {
-	UT_hash_handle hh;
-	char text[];
-};
 
 /* Two functions of one name are one symbol, so a place needs the start too. */
 struct place {
@@ -52,7 +48,7 @@ struct stack_entry {
 };
 
 struct profile_index {
-	struct interned *strings;
+	struct strings strings;
 	struct symbol_entry *symbols;
 	struct stack_entry *stacks;
 };
@@ -73,7 +69,6 @@ void profile_release(struct profile *profile)
 	struct profile_index *index = profile->index;
 	struct symbol_entry *symbol, *next_symbol;
 	struct stack_entry *stack, *next_stack;
-	struct interned *string, *next_string;
 
 	if (index) {
 		HASH_ITER (hh, index->symbols, symbol, next_symbol) {
@@ -85,10 +80,7 @@ void profile_release(struct profile *profile)
 			HASH_DEL(index->stacks, stack);
 			free(stack);
 		}
-		HASH_ITER (hh, index->strings, string, next_string) {
-			HASH_DEL(index->strings, string);
-			free(string);
-		}
+		strings_release(&index->strings);
 	}
 	for (size_t i = 0; i < profile->nr_targets; i++) {
 		free(profile->targets[i].exe);
@@ -105,30 +97,10 @@ void profile_release(struct profile *profile)
 }
 
 /* NULL only when out of memory. */
-static const char *intern(struct profile_index *index, const char *text)
-{
-	size_t length = strlen(text);
-	struct interned *string;
-
-	HASH_FIND(hh, index->strings, text, length, string);
-	if (string)
-		return string->text;
-	string = malloc(sizeof(*string) + length + 1);
-	if (!string)
-		return NULL;
-	memcpy(string->text, text, length + 1);
-	HASH_ADD_KEYPTR(hh, index->strings, string->text, length, string);
-	if (!string->hh.tbl) {
-		free(string);
-		return NULL;
-	}
-	return string->text;
-}
-
 /* @text may be NULL, then @ret becomes NULL. */
 static int intern_optional(struct profile_index *index, const char *text, const char **ret)
 {
-	const char *string = text ? intern(index, text) : NULL;
+	const char *string = strings_intern(&index->strings, text);
 
 	if (text && !string)
 		return -ENOMEM;
@@ -148,12 +120,12 @@ static const char *frame_symbol(struct profile_index *index, const struct frame 
 	char *text;
 
 	if (frame && frame->function)
-		return intern(index, frame->function);
+		return strings_intern(&index->strings, frame->function);
 	if (!frame || !frame->start)
-		return intern(index, UNKNOWN);
+		return strings_intern(&index->strings, UNKNOWN);
 	if (asprintf(&text, "%s@0x%llx", frame_module(frame), (unsigned long long)frame->start) < 0)
 		return NULL;
-	string = intern(index, text);
+	string = strings_intern(&index->strings, text);
 	free(text);
 	return string;
 }
@@ -196,8 +168,8 @@ static struct symbol_entry *symbol_of(struct profile *profile, const struct reso
 	struct symbol_key key = { .kind = fault->kind, .mode = fault->mode };
 	struct symbol_entry *entry;
 
-	key.comm = intern(index, fault->comm ? fault->comm : "?");
-	key.module = intern(index, frame_module(owner));
+	key.comm = strings_intern(&index->strings, fault->comm ? fault->comm : "?");
+	key.module = strings_intern(&index->strings, frame_module(owner));
 	key.symbol = frame_symbol(index, owner);
 	if (!key.comm || !key.module || !key.symbol || intern_optional(index, fault->via, &key.via))
 		return NULL;

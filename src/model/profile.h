@@ -84,7 +84,7 @@ uint64_t profile_faults(const struct profile *profile);   /* completed, all kind
 uint64_t profile_stall_ns(const struct profile *profile); /* total over all kinds */
 double profile_seconds(const struct profile *profile);    /* from begin to end */
 
-/* The losses that make the report's numbers wrong: faults not counted (SKIPPED, and TARGET, which
+/* The losses that make the report's numbers wrong: faults not counted (SAMPLE, and TARGET, which
  * counts processes), without a symbol (SITE), or without the address and stack that others of their
  * kind have (DETAIL). The other losses leave every fault counted under its kind and symbol: sinks
  * show them apart, as incomplete. */

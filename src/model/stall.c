@@ -43,13 +43,17 @@ void stall_add(struct stall *stall, uint64_t ns)
 
 void stall_add_site(struct stall *stall, const struct fp_site_value *value)
 {
-	stall->faults += value->faults;
-	stall->timed += value->timed;
+	uint64_t timed = 0;
+
+	for (unsigned int i = 0; i < FP_STALL_BUCKETS; i++) {
+		stall->bucket[i] += value->bucket[i];
+		timed += value->bucket[i];
+	}
+	stall->faults += timed + value->untimed;
+	stall->timed += timed;
 	stall->total_ns += value->total_ns;
 	if (value->max_ns > stall->max_ns)
 		stall->max_ns = value->max_ns;
-	for (unsigned int i = 0; i < FP_STALL_BUCKETS; i++)
-		stall->bucket[i] += value->bucket[i];
 }
 
 void stall_merge(struct stall *stall, const struct stall *from)

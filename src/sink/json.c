@@ -2,7 +2,7 @@
 /*
  * The contract that other tools rely on, schema faultprof/1: keys are only ever added, and what is
  * not known is null. Written row by row, each row on a line of its own: a tree of the whole profile
- * would take more memory than the profile. Everything is in it, whatever the options' top says.
+ * would take more memory than the profile.
  */
 #include <errno.h>
 #include <jansson.h>
@@ -244,8 +244,15 @@ static int put_head(const struct profile *profile, FILE *out)
 	return ret ? ret : put_key(out, "losses", losses_json(profile));
 }
 
-static int put_tables(const struct profile *profile, bool stacks, FILE *out)
+static size_t rows_of(const struct sink_options *options, size_t all)
 {
+	return options->top && options->top < all ? options->top : all;
+}
+
+static int put_tables(const struct profile *profile, const struct sink_options *options, FILE *out)
+{
+	size_t symbols = rows_of(options, profile->nr_symbols);
+	size_t stacks = options->stacks ? rows_of(options, profile->nr_stacks) : 0;
 	struct array array = begin_array(out, "kinds");
 	int ret = 0;
 
@@ -253,11 +260,11 @@ static int put_tables(const struct profile *profile, bool stacks, FILE *out)
 		ret = put_row(&array, kind_json(profile, i));
 	end_array(&array);
 	array = begin_array(out, "symbols");
-	for (size_t i = 0; !ret && i < profile->nr_symbols; i++)
+	for (size_t i = 0; !ret && i < symbols; i++)
 		ret = put_row(&array, symbol_json(profile, profile->symbols[i]));
 	end_array(&array);
 	array = begin_array(out, "stacks");
-	for (size_t i = 0; !ret && stacks && i < profile->nr_stacks; i++)
+	for (size_t i = 0; !ret && i < stacks; i++)
 		ret = put_row(&array, stack_json(profile, profile->stacks[i]));
 	end_array(&array);
 	return ret;
@@ -271,7 +278,7 @@ static int write_json(const struct profile *profile, const struct sink_options *
 	struct array array;
 	int ret = put_head(profile, out);
 
-	ret = ret ? ret : put_tables(profile, options->stacks, out);
+	ret = ret ? ret : put_tables(profile, options, out);
 	for (size_t i = 0; i < sizeof(later) / sizeof(*later); i++) {
 		array = begin_array(out, later[i]);
 		end_array(&array);

@@ -244,6 +244,23 @@ static void put_stalled(const struct report *report, const struct stall *all)
 			 text_count(all->timed).text, text_count(all->faults).text);
 }
 
+/* What was not observed is no zero. */
+static void put_modes(const struct report *report)
+{
+	const struct profile *profile = report->profile;
+	char access[128] = "";
+
+	if (!report->faults)
+		return;
+	if (!profile->access_unknown)
+		snprintf(access, sizeof(access), "; reads %s, writes %s, execs %s",
+			 text_count(profile->access[FP_READ]).text,
+			 text_count(profile->access[FP_WRITE]).text,
+			 text_count(profile->access[FP_EXEC]).text);
+	put_line(report->out, 4, "  user mode %s, kernel mode %s%s", text_count(profile->user).text,
+		 profile->kernel_unseen ? "not seen" : text_count(profile->kernel).text, access);
+}
+
 static int put_header(const struct report *report, const struct stall *all)
 {
 	const struct profile *profile = report->profile;
@@ -269,14 +286,7 @@ static int put_header(const struct report *report, const struct stall *all)
 	put_line(report->out, 4, "  measured by: %s%s", profile->tier ? profile->tier : "?",
 		 profile->kinds_inferred ? "; kinds inferred from mappings" : "");
 	put_stalled(report, all);
-	if (report->faults)
-		put_line(report->out, 4,
-			 "  user mode %s, kernel mode %s; reads %s, writes %s, "
-			 "execs %s",
-			 text_count(profile->user).text, text_count(profile->kernel).text,
-			 text_count(profile->access[FP_READ]).text,
-			 text_count(profile->access[FP_WRITE]).text,
-			 text_count(profile->access[FP_EXEC]).text);
+	put_modes(report);
 	put_losses(report);
 	return 0;
 }
@@ -361,6 +371,8 @@ static void put_symbol_name(FILE *out, const struct profile_symbol *symbol, size
 		text_fit(file, base_name(symbol->file), MAX_VIA);
 		snprintf(place, sizeof(place), symbol->line ? " %.*s:%u" : " %.*s", MAX_VIA * 4,
 			 file, symbol->line);
+	} else if (!symbol->has_name && symbol->offset) {
+		snprintf(place, sizeof(place), "+0x%" PRIx64, symbol->offset);
 	}
 	if (wanted + fixed + rest + text_columns(place) > columns) {
 		inlined[0] = '\0';
@@ -372,7 +384,10 @@ static void put_symbol_name(FILE *out, const struct profile_symbol *symbol, size
 	shorter = wanted + rest > columns ? without_arguments(symbol->symbol) : NULL;
 	text_fit(name, shorter ? shorter : symbol->symbol, columns > rest ? columns - rest : 1);
 	free(shorter);
-	fprintf(out, "%s%s%s%s\n", name, via, inlined, place);
+	if (symbol->has_name)
+		fprintf(out, "%s%s%s%s\n", name, via, inlined, place);
+	else
+		fprintf(out, "%s%s%s\n", name, place, via);
 }
 
 /* "libc.so.6" as "libc.so", "[unknown]" as "-": columns are dear, and JSON has it in full. */
@@ -555,5 +570,6 @@ static int write_text(const struct profile *profile, const struct sink_options *
 const struct sink sink_text = {
 	.name = "text",
 	.help = "the report for people (default)",
+	.top = 20,
 	.write = write_text,
 };

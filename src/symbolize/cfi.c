@@ -3,14 +3,18 @@
  * .eh_frame and .debug_frame. libdw can read these too, but an index is needed here anyway for
  * function bounds, the answers are wanted in the kernel's form, and libdw trusts register numbers
  * it finds. One pass over the section builds a sorted index (16 bytes a function); CIEs are
- * parsed again when asked for. Every byte comes through a reader that cannot leave the section,
- * and every instruction consumes a byte, so a corrupt table ends, soon, with -EBADMSG.
+ * parsed again when asked for, so what is long in one (its augmentation) is refused: a table of
+ * many entries that take turns between two such CIEs would never be read to its end. Every byte
+ * comes through a reader that cannot leave the section, and every instruction consumes a byte, so
+ * a corrupt table ends, soon, with -EBADMSG.
  */
 #include "symbolize/cfitable.h"
 
 #include <dwarf.h>
 #include <errno.h>
 #include <stdlib.h>
+
+#define MAX_AUGMENTATION 16
 
 struct cfi {
 	const uint8_t *data;
@@ -142,6 +146,11 @@ static void read_augmentation(const struct cfi *cfi, struct reader *r, const cha
 		r->at = end;
 }
 
+static size_t min_size(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
 static int read_cie(const struct cfi *cfi, uint64_t offset, struct cie *cie)
 {
 	struct record record;
@@ -157,12 +166,9 @@ static int read_cie(const struct cfi *cfi, uint64_t offset, struct cie *cie)
 	if (version != 1 && version != 3 && version != 4)
 		return -EBADMSG;
 	text = (const char *)r->at;
-	do {
-		if (r->bad)
-			return -EBADMSG;
-	} while (reader_uint(r, 1));
-	if (r->bad)
+	if (!memchr(text, 0, min_size((size_t)(r->end - r->at), MAX_AUGMENTATION)))
 		return -EBADMSG;
+	reader_skip(r, strlen(text) + 1);
 	if (version == 4 && (reader_uint(r, 1) != 8 || reader_uint(r, 1)))
 		return -EBADMSG;
 	cie->code_align = reader_uleb(r);
@@ -197,8 +203,7 @@ static int add_entry(struct cfi *cfi, uint64_t start, uint64_t size, uint64_t of
 {
 	if (cfi->nr_entries == cfi->capacity) {
 		size_t capacity = cfi->capacity ? cfi->capacity * 2 : 64;
-		struct cfi_entry *entries =
-			reallocarray(cfi->entries, capacity, sizeof(*entries));
+		struct cfi_entry *entries = reallocarray(cfi->entries, capacity, sizeof(*entries));
 
 		if (!entries)
 			return -ENOMEM;

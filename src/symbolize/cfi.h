@@ -33,18 +33,18 @@ const struct cfi_entry *cfi_find(const struct cfi *cfi, uint64_t address);
 const struct cfi_entry *cfi_before(const struct cfi *cfi, uint64_t address);
 
 enum cfi_how {
-	CFI_SAME,       /* not changed (also: not mentioned) */
-	CFI_UNDEFINED,  /* cannot be recovered; of rip: outermost frame */
-	CFI_AT,         /* stands at CFA + value */
-	CFI_IS,         /* is CFA + value */
-	CFI_REGISTER,   /* stands in register value */
-	CFI_AT_EXPR,    /* stands where the expression says */
-	CFI_IS_EXPR,    /* is what the expression says */
+	CFI_SAME,      /* not changed (also: not mentioned) */
+	CFI_UNDEFINED, /* cannot be recovered; of rip: outermost frame */
+	CFI_AT,	       /* stands at CFA + value */
+	CFI_IS,	       /* is CFA + value */
+	CFI_REGISTER,  /* stands in register value */
+	CFI_AT_EXPR,   /* stands where the expression says */
+	CFI_IS_EXPR,   /* is what the expression says */
 };
 
 struct cfi_place {
 	enum cfi_how how;
-	int64_t value;       /* of an expression: its length */
+	int64_t value;	     /* of an expression: its length */
 	const uint8_t *expr; /* in the section */
 };
 

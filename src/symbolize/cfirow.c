@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #define MAX_REMEMBERED 16
+#define MAX_STEPS (1u << 18)
 
 /* A run of call frame instructions. */
 struct run {
@@ -165,9 +166,11 @@ static void execute(struct run *run)
 {
 	struct reader *r = &run->r;
 
-	while (r->at < r->end && !r->bad && run->location <= run->address) {
+	for (unsigned int steps = 0; r->at < r->end && !r->bad && run->location <= run->address;
+	     steps++) {
 		uint8_t op = (uint8_t)reader_uint(r, 1), low = op & 0x3f;
 
+		r->bad |= steps == MAX_STEPS;
 		if ((op & 0xc0) == DW_CFA_advance_loc)
 			advance(run, low);
 		else if ((op & 0xc0) == DW_CFA_offset)

@@ -20,6 +20,8 @@
 
 #define DEBUG_ROOT "/usr/lib/debug"
 #define MAX_MINI (64u << 20)
+#define MAX_DECODER (80u << 20)	     /* what "xz -9" takes to unpack */
+#define MAX_CHECKSUMMED (2ull << 30) /* a file that only a checksum ties to its binary */
 
 static int open_path(const char *path, struct elf_file *ret)
 {
@@ -67,6 +69,8 @@ static bool checksum_is(const struct elf_file *file, uint32_t wanted)
 	uint32_t crc = 0;
 	ssize_t n;
 
+	if (file->size > MAX_CHECKSUMMED)
+		return false;
 	while ((n = pread(file->fd, buffer, sizeof(buffer), (off_t)offset)) > 0) {
 		crc = lzma_crc32(buffer, (size_t)n, crc);
 		offset += (uint64_t)n;
@@ -91,8 +95,8 @@ static int try_link(const struct elf_file *file, const char *path, uint32_t crc,
 	else
 		belongs = checksum_is(ret, crc);
 	/* A link may name the file itself. */
-	if (file->fd >= 0 && !fstat(file->fd, &a) && !fstat(ret->fd, &b) &&
-	    a.st_dev == b.st_dev && a.st_ino == b.st_ino)
+	if (file->fd >= 0 && !fstat(file->fd, &a) && !fstat(ret->fd, &b) && a.st_dev == b.st_dev &&
+	    a.st_ino == b.st_ino)
 		belongs = false;
 	if (belongs)
 		return 0;
@@ -213,7 +217,7 @@ int debug_file_open_mini(const struct elf_file *file, struct elf_file *ret)
 	r = elf_file_bytes(file, elf_file_section(file, ".gnu_debugdata", NULL), &data, &packed);
 	if (r < 0)
 		return r;
-	if (lzma_stream_decoder(&stream, MAX_MINI, 0) != LZMA_OK)
+	if (lzma_stream_decoder(&stream, MAX_DECODER, 0) != LZMA_OK)
 		return -ENOMEM;
 	stream.next_in = data;
 	stream.avail_in = packed;

@@ -4,7 +4,10 @@
  * all compilation units are collected once, from the units themselves, and the functions of a unit
  * when its first address is asked for. libdw's own scope search is not used: it recurses as deep
  * as the data nests, and after an inlined function it goes on with the scopes of its definition
- * where we want its caller. The walks here are bounded in depth and in the number of entries.
+ * where we want its caller. The walks here are bounded in depth, and all that are made in one file
+ * together in steps (an entry, a range): entries may link back, and many may share one endless list
+ * of ranges. An honest file has fewer than it has bytes. One that has used up its steps answers
+ * "not known" from then on.
  */
 #include "symbolize/module.h"
 
@@ -14,11 +17,14 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/grow.h"
 #include "symbolize/spans.h"
 
 #define MAX_DEPTH 64
-#define MAX_WALK (8u << 20)
-#define MAX_DEBUG_BYTES (4ull << 30)
+#define MAX_UNITS (1u << 19)
+#define MIN_FUNCTION 4		 /* bytes of debug information that tell of one */
+#define MAX_SEARCH (1u << 20)	 /* steps to find what is inlined at one address ... */
+#define MAX_SEARCHES (64u << 20) /* ... and at all: some four seconds */
 
 struct unit {
 	Dwarf_Off offset;
@@ -28,90 +34,117 @@ struct unit {
 
 struct dwarf_info {
 	Dwarf *dwarf, *alt;
-	struct elf_file alt_file;
+	struct elf_file image, alt_image;
 	struct unit *units;
 	size_t nr_units;
 	struct spans ranges; /* value: index of the unit */
+	/* What is left of the bounds: spans, entries and ranges to collect, and to search. */
+	uint64_t functions, steps, searches;
 };
 
-static void add_ranges(struct spans *spans, Dwarf_Die *die, uint64_t value)
+static bool take(uint64_t *budget)
+{
+	if (!*budget)
+		return false;
+	--*budget;
+	return true;
+}
+
+static void add_ranges(struct dwarf_info *info, struct spans *spans, Dwarf_Die *die, uint64_t value)
 {
 	Dwarf_Addr base, start, end;
 	ptrdiff_t at = 0;
 
-	while ((at = dwarf_ranges(die, at, &base, &start, &end)) > 0)
+	while (take(&info->steps) && (at = dwarf_ranges(die, at, &base, &start, &end)) > 0)
 		/* What the linker dropped is left at address zero. */
-		if (start && start < end && spans_add(spans, start, end, value, 0) < 0)
+		if (start && start < end &&
+		    (!take(&info->functions) || spans_add(spans, start, end, value, 0) < 0))
 			return;
+}
+
+static bool covers(Dwarf_Die *die, uint64_t address, uint64_t *budget)
+{
+	Dwarf_Addr base, start, end;
+	ptrdiff_t at = 0;
+
+	while (take(budget) && (at = dwarf_ranges(die, at, &base, &start, &end)) > 0)
+		if (address >= start && address < end)
+			return true;
+	return false;
 }
 
 static int add_unit(struct dwarf_info *info, Dwarf_Die *die)
 {
-	if (!(info->nr_units & (info->nr_units - 1))) {
-		size_t capacity = info->nr_units ? 2 * info->nr_units : 1;
-		struct unit *units = reallocarray(info->units, capacity, sizeof(*units));
+	int r = grow(&info->units, info->nr_units, sizeof(*info->units));
 
-		if (!units)
-			return -ENOMEM;
-		info->units = units;
-	}
+	if (r < 0)
+		return r;
 	info->units[info->nr_units] = (struct unit){ .offset = dwarf_dieoffset(die) };
-	add_ranges(&info->ranges, die, info->nr_units++);
+	add_ranges(info, &info->ranges, die, info->nr_units++);
 	return 0;
 }
 
 static void read_units(struct dwarf_info *info)
 {
+	unsigned int left = MAX_UNITS;
 	Dwarf_CU *unit = NULL;
 	Dwarf_Die die;
 	uint8_t type;
 
-	while (!dwarf_get_units(info->dwarf, unit, &unit, NULL, &type, &die, NULL))
+	while (left-- && !dwarf_get_units(info->dwarf, unit, &unit, NULL, &type, &die, NULL))
 		if ((type == DW_UT_compile || type == DW_UT_skeleton) &&
 		    dwarf_tag(&die) != DW_TAG_invalid && add_unit(info, &die) < 0)
 			break;
 	spans_sort(&info->ranges);
 }
 
-/* What unpacks to more than this is not debug information of a program. */
-static bool bounded(const struct elf_file *file)
+/* What dwz moved out of @file; Returns 0 (also when it did not) or -errno. */
+static int open_alt(struct dwarf_info *info, const struct elf_file *file)
 {
-	Elf_Scn *scn = NULL;
-	uint64_t sum = 0;
+	struct elf_file alt;
+	int r;
 
-	while ((scn = elf_nextscn(file->elf, scn))) {
-		GElf_Shdr shdr;
-		GElf_Chdr chdr;
-
-		if (gelf_getshdr(scn, &shdr) && (shdr.sh_flags & SHF_COMPRESSED) &&
-		    gelf_getchdr(scn, &chdr))
-			sum += chdr.ch_size;
-	}
-	return sum <= MAX_DEBUG_BYTES;
+	/* Left alone, libdw would open whatever the link names, a FIFO even; the image has no link.
+	 */
+	if (!elf_file_section(file, ".gnu_debugaltlink", NULL))
+		return 0;
+	r = debug_file_open_alt(file, &alt);
+	if (r < 0)
+		return r;
+	r = debug_image_new(&alt, &info->alt_image);
+	elf_file_close(&alt);
+	if (r < 0)
+		return r;
+	info->alt = dwarf_begin_elf(info->alt_image.elf, DWARF_C_READ, NULL);
+	if (!info->alt)
+		return -EBADMSG;
+	dwarf_setalt(info->dwarf, info->alt);
+	return 0;
 }
 
 int dwarf_info_new(const struct elf_file *file, struct dwarf_info **ret)
 {
+	struct elf_file image;
 	struct dwarf_info *info;
-	bool has_alt;
+	int r = debug_image_new(file, &image);
 
-	if (!elf_file_section(file, ".debug_info", NULL) || !bounded(file))
-		return -ENOENT;
+	if (r < 0)
+		return r;
 	info = calloc(1, sizeof(*info));
-	if (!info)
+	if (!info) {
+		elf_file_close(&image);
 		return -ENOMEM;
-	info->alt_file = (struct elf_file)ELF_FILE_CLOSED;
-	info->dwarf = dwarf_begin_elf(file->elf, DWARF_C_READ, NULL);
-	/* Left alone, libdw would open whatever the link names, a FIFO even. */
-	has_alt = elf_file_section(file, ".gnu_debugaltlink", NULL);
-	if (info->dwarf && has_alt && !debug_file_open_alt(file, &info->alt_file)) {
-		info->alt = dwarf_begin_elf(info->alt_file.elf, DWARF_C_READ, NULL);
-		if (info->alt)
-			dwarf_setalt(info->dwarf, info->alt);
 	}
-	if (!info->dwarf || (has_alt && !info->alt)) {
+	info->image = image;
+	info->alt_image = (struct elf_file)ELF_FILE_CLOSED;
+	info->steps = image.size;
+	info->functions = image.size / MIN_FUNCTION;
+	info->searches = MAX_SEARCHES;
+	info->dwarf = dwarf_begin_elf(image.elf, DWARF_C_READ, NULL);
+	r = info->dwarf ? open_alt(info, file) : -EBADMSG;
+	if (r < 0) {
 		dwarf_info_free(info);
-		return -EBADMSG;
+		return r;
 	}
 	read_units(info);
 	*ret = info;
@@ -130,7 +163,8 @@ void dwarf_info_free(struct dwarf_info *info)
 		dwarf_end(info->dwarf);
 	if (info->alt)
 		dwarf_end(info->alt);
-	elf_file_close(&info->alt_file);
+	elf_file_close(&info->alt_image);
+	elf_file_close(&info->image);
 	free(info);
 }
 
@@ -150,7 +184,8 @@ static bool may_hold_functions(int tag)
 	}
 }
 
-static void collect(struct unit *unit, Dwarf_Die *parent, unsigned int depth, unsigned int *budget)
+static void collect(struct dwarf_info *info, struct unit *unit, Dwarf_Die *parent,
+		    unsigned int depth)
 {
 	Dwarf_Die die;
 
@@ -159,19 +194,18 @@ static void collect(struct unit *unit, Dwarf_Die *parent, unsigned int depth, un
 	do {
 		int tag = dwarf_tag(&die);
 
-		if (!*budget || tag == DW_TAG_invalid)
+		if (!take(&info->steps) || tag == DW_TAG_invalid)
 			return;
-		--*budget;
 		if (tag == DW_TAG_subprogram)
-			add_ranges(&unit->functions, &die, dwarf_dieoffset(&die));
+			add_ranges(info, &unit->functions, &die, dwarf_dieoffset(&die));
 		if (may_hold_functions(tag))
-			collect(unit, &die, depth + 1, budget);
+			collect(info, unit, &die, depth + 1);
 	} while (!dwarf_siblingof(&die, &die));
 }
 
 /* The child of @parent that is inlined there at @address, through any blocks between. */
 static bool find_inlined(Dwarf_Die *parent, uint64_t address, Dwarf_Die *ret, unsigned int depth,
-			 unsigned int *budget)
+			 uint64_t *budget)
 {
 	Dwarf_Die die;
 
@@ -180,17 +214,16 @@ static bool find_inlined(Dwarf_Die *parent, uint64_t address, Dwarf_Die *ret, un
 	do {
 		int tag = dwarf_tag(&die);
 
-		if (!*budget || tag == DW_TAG_invalid)
+		if (!take(budget) || tag == DW_TAG_invalid)
 			return false;
-		--*budget;
-		if (tag == DW_TAG_inlined_subroutine && dwarf_haspc(&die, address) > 0) {
+		if (tag == DW_TAG_inlined_subroutine && covers(&die, address, budget)) {
 			*ret = die;
 			return true;
 		}
 		/* A block without code of its own may still hold some. */
 		if (tag == DW_TAG_lexical_block &&
-		    (dwarf_haspc(&die, address) > 0 ||
-		     !(dwarf_hasattr(&die, DW_AT_low_pc) || dwarf_hasattr(&die, DW_AT_ranges))) &&
+		    (!(dwarf_hasattr(&die, DW_AT_low_pc) || dwarf_hasattr(&die, DW_AT_ranges)) ||
+		     covers(&die, address, budget)) &&
 		    find_inlined(&die, address, ret, depth + 1, budget))
 			return true;
 	} while (!dwarf_siblingof(&die, &die));
@@ -244,48 +277,53 @@ static void source_line(Dwarf_Die *unit, uint64_t address, struct source_frame *
 		frame->line = (unsigned int)number;
 }
 
-static const struct span *find_function(struct dwarf_info *info, uint64_t address, Dwarf_Die *die)
+/* The function that covers @address and, whether there is one or not, its unit; false: no unit. */
+static bool find_function(struct dwarf_info *info, uint64_t address, Dwarf_Die *die,
+			  const struct span **ret)
 {
 	const struct span *span = spans_find(&info->ranges, address);
-	unsigned int budget = MAX_WALK;
 	struct unit *unit;
 
 	if (!span)
-		return NULL;
+		return false;
 	unit = &info->units[span->value];
 	if (!dwarf_offdie(info->dwarf, unit->offset, die))
-		return NULL;
+		return false;
 	if (!unit->read) {
 		unit->read = true;
-		collect(unit, die, 0, &budget);
+		collect(info, unit, die, 0);
 		spans_sort(&unit->functions);
 	}
-	return spans_find(&unit->functions, address);
+	*ret = spans_find(&unit->functions, address);
+	return true;
 }
 
 unsigned int dwarf_info_frames(struct dwarf_info *info, uint64_t address,
 			       struct source_frame *frames, unsigned int max, uint64_t *start)
 {
 	Dwarf_Die chain[MAX_DEPTH], unit;
-	unsigned int depth = 1, n = 0, budget = MAX_WALK;
+	unsigned int depth = 1, n = 0;
 	const struct span *span;
+	uint64_t budget, left;
 
-	if (!info)
+	if (!info || !find_function(info, address, &unit, &span))
 		return 0;
-	span = find_function(info, address, &unit);
-	if (!span || !dwarf_offdie(info->dwarf, span->value, &chain[0]))
-		return 0;
-	while (depth < MAX_DEPTH && depth < max &&
-	       find_inlined(&chain[depth - 1], address, &chain[depth], 0, &budget))
-		depth++;
-
+	*start = span ? span->start : 0;
+	frames[0] = (struct source_frame){ 0 };
 	source_line(&unit, address, &frames[0]);
+	/* Assembly has lines, but not always functions. */
+	if (!span || !dwarf_offdie(info->dwarf, span->value, &chain[0]))
+		return frames[0].line != 0;
+	budget = left = info->searches < MAX_SEARCH ? info->searches : MAX_SEARCH;
+	while (depth < MAX_DEPTH && depth < max &&
+	       find_inlined(&chain[depth - 1], address, &chain[depth], 0, &left))
+		depth++;
+	info->searches -= budget - left;
 	while (depth--) {
 		name_frame(&chain[depth], &frames[n]);
 		n++;
 		if (depth)
 			call_site(&unit, &chain[depth], &frames[n]);
 	}
-	*start = span->start;
 	return n;
 }

@@ -3,11 +3,13 @@
  * Opening an ELF file. Files are read, never mapped: a target's binary may be truncated while we
  * look at it, and a mapping would turn that into SIGBUS. What libelf is given to chew on is
  * checked once, here: little-endian x86-64 (so libelf never has to convert in place), every
- * section inside the file, and no compressed section that would unpack without bound.
+ * section inside the file, and no compressed section that would unpack without bound. Strings are
+ * looked up without libelf, which searches a whole table for the end of one.
  */
 #include "symbolize/elffile.h"
 
 #include <elfutils/libdwelf.h>
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -16,25 +18,73 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MAX_SECTIONS 65536
-#define MAX_UNPACKED (1ull << 30)
+#define MAX_SECTIONS 1024
+#define MAX_SEGMENTS 256
+#define MAX_UNPACKED (4ull << 30) /* of one section */
+#define MAX_PACKING 256		  /* zlib reaches 1032, with nothing but zeros */
 #define MAX_VDSO (1u << 20)
+
+static Elf_Data *string_table(const struct elf_file *file, size_t section)
+{
+	Elf_Scn *scn = elf_getscn(file->elf, section);
+	GElf_Shdr shdr;
+	Elf_Data *data;
+
+	if (!scn || !gelf_getshdr(scn, &shdr) || shdr.sh_type != SHT_STRTAB ||
+	    (shdr.sh_flags & SHF_COMPRESSED))
+		return NULL;
+	data = elf_rawdata(scn, NULL);
+	return data && data->d_buf ? data : NULL;
+}
+
+/* Does its name begin with @prefix (or is it @prefix, with its end counted)? */
+static bool is_named(const GElf_Shdr *shdr, const Elf_Data *names, const char *prefix,
+		     size_t length)
+{
+	return names && shdr->sh_name < names->d_size && names->d_size - shdr->sh_name >= length &&
+	       !memcmp((const char *)names->d_buf + shdr->sh_name, prefix, length);
+}
+
+static Elf_Data *section_names(const struct elf_file *file)
+{
+	size_t index;
+
+	return elf_getshdrstrndx(file->elf, &index) ? NULL : string_table(file, index);
+}
+
+/* 0: makes no sense. Before SHF_COMPRESSED there was .zdebug_*: "ZLIB", the size (big-endian), the
+ * data. */
+uint64_t elf_file_unpacked_size(const struct elf_file *file, Elf_Scn *scn, const GElf_Shdr *shdr)
+{
+	uint64_t size;
+	GElf_Chdr chdr;
+	char head[12];
+
+	if (shdr->sh_flags & SHF_COMPRESSED)
+		return !(shdr->sh_flags & SHF_ALLOC) && gelf_getchdr(scn, &chdr) ? chdr.ch_size : 0;
+	if (!is_named(shdr, section_names(file), ".zdebug_", 8) || shdr->sh_size < sizeof(head))
+		return shdr->sh_size;
+	if (file->memory)
+		memcpy(head, (const char *)file->memory + shdr->sh_offset, sizeof(head));
+	else if (pread(file->fd, head, sizeof(head), (off_t)shdr->sh_offset) != sizeof(head))
+		return 0;
+	memcpy(&size, head + 4, sizeof(size));
+	return memcmp(head, "ZLIB", 4) ? shdr->sh_size : be64toh(size);
+}
 
 static bool section_sane(const struct elf_file *file, Elf_Scn *scn)
 {
 	GElf_Shdr shdr;
-	GElf_Chdr chdr;
+	uint64_t size;
 
 	if (!gelf_getshdr(scn, &shdr))
 		return false;
-	if (shdr.sh_type == SHT_NOBITS || shdr.sh_type == SHT_NULL)
+	if (shdr.sh_type == SHT_NOBITS || shdr.sh_type == SHT_NULL || !shdr.sh_size)
 		return true;
 	if (shdr.sh_offset > file->size || shdr.sh_size > file->size - shdr.sh_offset)
 		return false;
-	if (!(shdr.sh_flags & SHF_COMPRESSED))
-		return true;
-	return !(shdr.sh_flags & SHF_ALLOC) && gelf_getchdr(scn, &chdr) &&
-	       chdr.ch_size <= MAX_UNPACKED;
+	size = elf_file_unpacked_size(file, scn, &shdr);
+	return size && size <= MAX_UNPACKED && size / MAX_PACKING <= shdr.sh_size;
 }
 
 static int check(const struct elf_file *file)
@@ -49,7 +99,7 @@ static int check(const struct elf_file *file)
 	    ehdr.e_machine != EM_X86_64)
 		return -ENOEXEC;
 	if (elf_getshdrnum(file->elf, &sections) || sections > MAX_SECTIONS ||
-	    elf_getphdrnum(file->elf, &segments) || segments > MAX_SECTIONS)
+	    elf_getphdrnum(file->elf, &segments) || segments > MAX_SEGMENTS)
 		return -ENOEXEC;
 	while ((scn = elf_nextscn(file->elf, scn)))
 		if (!section_sane(file, scn))
@@ -132,21 +182,31 @@ void elf_file_close(struct elf_file *file)
 	*file = (struct elf_file)ELF_FILE_CLOSED;
 }
 
+const char *elf_file_string(const struct elf_file *file, size_t section, uint64_t offset)
+{
+	Elf_Data *data = string_table(file, section);
+	const char *string;
+	size_t room;
+
+	if (!data || offset >= data->d_size)
+		return NULL;
+	string = (const char *)data->d_buf + offset;
+	room = data->d_size - offset;
+	if (room > ELF_FILE_MAX_STRING)
+		room = ELF_FILE_MAX_STRING;
+	return memchr(string, 0, room) ? string : NULL;
+}
+
 Elf_Scn *elf_file_section(const struct elf_file *file, const char *name, GElf_Shdr *header)
 {
+	Elf_Data *names = file->elf ? section_names(file) : NULL;
 	Elf_Scn *scn = NULL;
-	size_t names;
 
-	if (!file->elf || elf_getshdrstrndx(file->elf, &names))
-		return NULL;
-	while ((scn = elf_nextscn(file->elf, scn))) {
-		const char *found;
+	while (names && (scn = elf_nextscn(file->elf, scn))) {
 		GElf_Shdr shdr;
 
-		if (!gelf_getshdr(scn, &shdr) || shdr.sh_type == SHT_NOBITS)
-			continue;
-		found = elf_strptr(file->elf, names, shdr.sh_name);
-		if (!found || strcmp(found, name))
+		if (!gelf_getshdr(scn, &shdr) || shdr.sh_type == SHT_NOBITS ||
+		    !is_named(&shdr, names, name, strlen(name) + 1))
 			continue;
 		if (header)
 			*header = shdr;

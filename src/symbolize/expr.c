@@ -132,22 +132,49 @@ static void binary(struct eval *eval, uint8_t op)
 	int64_t sa = (int64_t)a, sb = (int64_t)b;
 
 	switch (op) {
-	case DW_OP_and: a &= b; break;
-	case DW_OP_or: a |= b; break;
-	case DW_OP_xor: a ^= b; break;
-	case DW_OP_plus: a += b; break;
-	case DW_OP_minus: a -= b; break;
-	case DW_OP_mul: a *= b; break;
+	case DW_OP_and:
+		a &= b;
+		break;
+	case DW_OP_or:
+		a |= b;
+		break;
+	case DW_OP_xor:
+		a ^= b;
+		break;
+	case DW_OP_plus:
+		a += b;
+		break;
+	case DW_OP_minus:
+		a -= b;
+		break;
+	case DW_OP_mul:
+		a *= b;
+		break;
 	case DW_OP_shl:
 	case DW_OP_shr:
-	case DW_OP_shra: a = shift(op, a, b); break;
-	case DW_OP_eq: a = a == b; break;
-	case DW_OP_ne: a = a != b; break;
-	case DW_OP_lt: a = sa < sb; break;
-	case DW_OP_le: a = sa <= sb; break;
-	case DW_OP_gt: a = sa > sb; break;
-	case DW_OP_ge: a = sa >= sb; break;
-	default: eval->error = -EBADMSG;
+	case DW_OP_shra:
+		a = shift(op, a, b);
+		break;
+	case DW_OP_eq:
+		a = a == b;
+		break;
+	case DW_OP_ne:
+		a = a != b;
+		break;
+	case DW_OP_lt:
+		a = sa < sb;
+		break;
+	case DW_OP_le:
+		a = sa <= sb;
+		break;
+	case DW_OP_gt:
+		a = sa > sb;
+		break;
+	case DW_OP_ge:
+		a = sa >= sb;
+		break;
+	default:
+		eval->error = -EBADMSG;
 	}
 	push(eval, a);
 }
@@ -157,10 +184,18 @@ static void stack_op(struct eval *eval, uint8_t op)
 	uint64_t a, b, c;
 
 	switch (op) {
-	case DW_OP_dup: pick(eval, 0); break;
-	case DW_OP_over: pick(eval, 1); break;
-	case DW_OP_pick: pick(eval, (unsigned int)reader_uint(&eval->r, 1)); break;
-	case DW_OP_drop: pop(eval); break;
+	case DW_OP_dup:
+		pick(eval, 0);
+		break;
+	case DW_OP_over:
+		pick(eval, 1);
+		break;
+	case DW_OP_pick:
+		pick(eval, (unsigned int)reader_uint(&eval->r, 1));
+		break;
+	case DW_OP_drop:
+		pop(eval);
+		break;
 	case DW_OP_swap:
 		b = pop(eval), a = pop(eval);
 		push(eval, b), push(eval, a);

@@ -31,17 +31,19 @@ struct module {
 	char *path;
 	struct elf_file elf;
 	bool elf_tried, cfi_tried[2], debug_tried;
-	struct cfi *cfi[2];          /* .eh_frame, .debug_frame */
+	struct cfi *cfi[2];	     /* .eh_frame, .debug_frame */
 	struct module_rule *rules;   /* MODULE_RULES of them, or NULL */
 	struct elf_file debug, mini; /* separate debug file; .gnu_debugdata */
 	struct dwarf_info *dwarf;
 	struct names *names;
 	struct place *places; /* hash by file offset */
+	struct module *same;  /* another copy of this file, which answers for it; or NULL */
 	char *build_id;
 	UT_hash_handle hh;
 };
 
-/* The module of @binary, opened if that can be done; NULL only when out of memory. */
+/* The module of @binary, or of a copy of it (containers have many) of the same name, size and build
+ * ID; opened if that can be done; NULL only when out of memory. */
 struct module *symbolizer_module(struct symbolizer *symbolizer, const struct binary *binary);
 
 /* module.c */
@@ -57,11 +59,16 @@ const struct cfi_entry *module_entry(struct module *module, uint64_t address,
 struct symbol {
 	const char *name; /* as in the table */
 	uint64_t start;
+	bool exported; /* others link to it by this name */
 };
 int names_new(struct module *module, struct names **ret);
 void names_free(struct names *names);
-/* Only when the symbol covers @address. */
+/* Only when the symbol covers @address; of several at one start, the name that a caller would
+ * have written, whatever tables there are. */
 bool names_find(struct module *module, uint64_t address, struct symbol *ret);
+bool name_is_mangled(const char *name);
+/* With the underscore in front that keeps programs from using it. */
+bool name_is_reserved(const char *name);
 
 /* plt.c: true when @address is in a procedure linkage table; @name NULL: of what, is not known. */
 bool plt_find(const struct elf_file *file, uint64_t address, struct symbol *ret);
@@ -79,7 +86,7 @@ struct source_frame {
 int dwarf_info_new(const struct elf_file *file, struct dwarf_info **ret);
 void dwarf_info_free(struct dwarf_info *info);
 /* Innermost inlined function first; returns how many, 0: not known. @start: where the piece of
- * the physical function that covers @address begins. */
+ * the physical function that covers @address begins; 0: only the line is known. */
 unsigned int dwarf_info_frames(struct dwarf_info *info, uint64_t address,
 			       struct source_frame *frames, unsigned int max, uint64_t *start);
 

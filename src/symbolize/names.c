@@ -4,6 +4,11 @@
  * exports few of its functions, and the nearest exported name would be a lie about all others.
  * A symbol of size zero (assembly) says where it starts and no more; it is believed up to the
  * next symbol, and only as far as .eh_frame does not contradict.
+ *
+ * One function has many names: a C library knows read() as __libc_read, __read and __GI_read too.
+ * The one to show is the one a caller can have written: exported, in the version that a link gets
+ * today, and not with the underscore that reserves it for the implementation. Debug files add
+ * names but never a better one of that kind, so the answer is the same with and without them.
  */
 #include "symbolize/module.h"
 
@@ -15,26 +20,54 @@
 
 enum source { FROM_DYNSYM, FROM_MINI, FROM_SYMTAB };
 
-#define RANK_SOURCE 28
-#define RANK_FUNCTION 27
-#define RANK_BIND 24
+/* From the least to the most important. */
+#define RANK_LENGTH 0
+#define RANK_SOURCE 20
+#define RANK_BARS 22
+#define RANK_BIND 26
+#define RANK_DEFAULT 28
+#define RANK_PLAIN 29
+#define RANK_EXPORTED 30
+#define RANK_FUNCTION 31
+
+#define MAX_SYMBOLS (4u << 20)
+#define MAX_BARS 15
+#define MAX_LENGTH 0xfffff
+#define VERSION_HIDDEN 0x8000
 
 struct names {
 	struct spans sized, loose;
+	bool complete; /* there is a .symtab */
 };
 
-/* Of several names for one address: the better table, functions before labels, global before weak
- * before local, then the one with fewer underscores in front, then the shorter one. */
-static uint32_t rank(const GElf_Sym *sym, const char *name, enum source source)
+bool name_is_mangled(const char *name)
 {
-	size_t bars = strspn(name, "_"), length = strlen(name);
-	uint32_t bind = GELF_ST_BIND(sym->st_info) == STB_LOCAL ? 0 :
-			GELF_ST_BIND(sym->st_info) == STB_WEAK ? 1 : 2;
+	return !strncmp(name, "_Z", 2) || !strncmp(name, "_R", 2);
+}
 
-	return (uint32_t)source << RANK_SOURCE |
-	       (uint32_t)(GELF_ST_TYPE(sym->st_info) != STT_NOTYPE) << RANK_FUNCTION |
-	       bind << RANK_BIND | (uint32_t)(15 - (bars < 15 ? bars : 15)) << 16 |
-	       (uint32_t)(0xffff - (length < 0xffff ? length : 0xffff));
+bool name_is_reserved(const char *name)
+{
+	return *name == '_' && !name_is_mangled(name);
+}
+
+static uint32_t rank(const GElf_Sym *sym, const char *name, enum source source, bool hidden)
+{
+	size_t bars = name_is_reserved(name) ? strspn(name, "_") : 0, length = strlen(name);
+	uint32_t bind = GELF_ST_BIND(sym->st_info) == STB_LOCAL	 ? 0
+			: GELF_ST_BIND(sym->st_info) == STB_WEAK ? 1
+								 : 2;
+	bool exported = source == FROM_DYNSYM && bind;
+
+	/* What the C library calls its own functions by. */
+	if (bars > MAX_BARS || !strncmp(name, "__GI_", 5))
+		bars = MAX_BARS;
+	if (length > MAX_LENGTH)
+		length = MAX_LENGTH;
+	return (uint32_t)(GELF_ST_TYPE(sym->st_info) != STT_NOTYPE) << RANK_FUNCTION |
+	       (uint32_t)exported << RANK_EXPORTED | (uint32_t)!bars << RANK_PLAIN |
+	       (uint32_t)!hidden << RANK_DEFAULT | bind << RANK_BIND |
+	       (uint32_t)(MAX_BARS - bars) << RANK_BARS | (uint32_t)source << RANK_SOURCE |
+	       (uint32_t)(MAX_LENGTH - length) << RANK_LENGTH;
 }
 
 static bool is_code(Elf *elf, const GElf_Sym *sym)
@@ -50,6 +83,14 @@ static bool is_code(Elf *elf, const GElf_Sym *sym)
 	       (shdr.sh_flags & SHF_EXECINSTR);
 }
 
+static Elf_Data *version_table(const struct elf_file *file)
+{
+	GElf_Shdr shdr;
+	Elf_Scn *scn = elf_file_section(file, ".gnu.version", &shdr);
+
+	return scn && shdr.sh_type == SHT_GNU_versym ? elf_getdata(scn, NULL) : NULL;
+}
+
 static int read_table(struct names *names, const struct elf_file *file, const char *section,
 		      enum source source)
 {
@@ -57,27 +98,35 @@ static int read_table(struct names *names, const struct elf_file *file, const ch
 	Elf_Scn *scn = elf_file_section(file, section, &shdr);
 	Elf_Data *data = scn ? elf_getdata(scn, NULL) : NULL;
 	size_t n = data ? data->d_size / sizeof(Elf64_Sym) : 0;
+	Elf_Data *versions = source == FROM_DYNSYM ? version_table(file) : NULL;
+	size_t before;
 
+	if (n > MAX_SYMBOLS)
+		n = MAX_SYMBOLS;
 	if (!n || (shdr.sh_type != SHT_SYMTAB && shdr.sh_type != SHT_DYNSYM))
 		return -ENOENT;
+	before = names->sized.n + names->loose.n;
 	for (size_t i = 1; i < n; i++) {
+		GElf_Versym version = 0;
 		const char *name;
 		GElf_Sym sym;
 		int r;
 
 		if (!gelf_getsym(data, (int)i, &sym) || !is_code(file->elf, &sym))
 			continue;
-		name = elf_strptr(file->elf, shdr.sh_link, sym.st_name);
+		name = elf_file_string(file, shdr.sh_link, sym.st_name);
 		/* Labels of compilers and annotation tools are no functions. */
 		if (!name || !*name || *name == '.')
 			continue;
+		if (versions)
+			gelf_getversym(versions, (int)i, &version);
 		r = spans_add(sym.st_size ? &names->sized : &names->loose, sym.st_value,
 			      sym.st_value + sym.st_size, (uintptr_t)name,
-			      rank(&sym, name, source));
+			      rank(&sym, name, source, version & VERSION_HIDDEN));
 		if (r < 0)
 			return r;
 	}
-	return 0;
+	return names->sized.n + names->loose.n > before ? 0 : -ENOENT;
 }
 
 /* Ends each symbol of size zero where the next symbol, or its section, does. */
@@ -93,8 +142,8 @@ static void bound_loose(struct names *names, const struct elf_file *file)
 		if (span->start != previous)
 			next = previous;
 		previous = span->start;
-		span->end = elf_file_code_at(file, span->start, &shdr) ?
-			    shdr.sh_addr + shdr.sh_size : span->start;
+		span->end = elf_file_code_at(file, span->start, &shdr) ? shdr.sh_addr + shdr.sh_size
+								       : span->start;
 		if (next < span->end)
 			span->end = next;
 		if (sized < names->sized.n && names->sized.v[sized].start < span->end)
@@ -109,8 +158,8 @@ int names_new(struct module *module, struct names **ret)
 
 	if (!names)
 		return -ENOMEM;
-	if (read_table(names, &module->elf, ".symtab", FROM_SYMTAB) < 0)
-		read_table(names, &module->debug, ".symtab", FROM_SYMTAB);
+	names->complete = !read_table(names, &module->elf, ".symtab", FROM_SYMTAB) ||
+			  !read_table(names, &module->debug, ".symtab", FROM_SYMTAB);
 	read_table(names, &module->mini, ".symtab", FROM_MINI);
 	read_table(names, &module->elf, ".dynsym", FROM_DYNSYM);
 	spans_sort(&names->sized);
@@ -136,14 +185,14 @@ static bool loose_covers(struct module *module, const struct span *span, uint64_
 	const struct cfi *cfi;
 	const struct cfi_entry *entry = module_entry(module, address, &cfi);
 
-	if (span->rank >> RANK_SOURCE != FROM_SYMTAB)
+	if (!module->names->complete)
 		return entry && entry->start == span->start;
 	if (entry)
 		return entry->start <= span->start;
 	for (unsigned int i = 0; i < 2; i++) {
 		entry = cfi_before(module->cfi[i], address);
-		if (entry && (entry->start > span->start ||
-			      span->start - entry->start < entry->size))
+		if (entry &&
+		    (entry->start > span->start || span->start - entry->start < entry->size))
 			return false;
 	}
 	return true;
@@ -165,5 +214,6 @@ bool names_find(struct module *module, uint64_t address, struct symbol *ret)
 		return false;
 	ret->name = (const char *)(uintptr_t)span->value;
 	ret->start = span->start;
+	ret->exported = span->rank >> RANK_EXPORTED & 1;
 	return true;
 }

@@ -44,7 +44,7 @@ static const char *symbol_name(const struct elf_file *file, uint64_t index)
 	if (!data || shdr.sh_type != SHT_DYNSYM || !index || index > INT32_MAX ||
 	    !gelf_getsym(data, (int)index, &sym))
 		return NULL;
-	name = elf_strptr(file->elf, shdr.sh_link, sym.st_name);
+	name = elf_file_string(file, shdr.sh_link, sym.st_name);
 	return name && *name ? name : NULL;
 }
 

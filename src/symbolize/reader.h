@@ -47,6 +47,9 @@ static inline int64_t reader_sint(struct reader *reader, unsigned int n)
 	return (int64_t)(value << shift) >> shift;
 }
 
+/* Padded ones are legal, but nobody pads to more than a few bytes. */
+#define READER_MAX_LEB 16
+
 static inline uint64_t reader_leb(struct reader *reader, bool is_signed)
 {
 	uint64_t value = 0;
@@ -54,6 +57,7 @@ static inline uint64_t reader_leb(struct reader *reader, bool is_signed)
 	uint8_t byte;
 
 	do {
+		reader->bad |= shift == 7 * READER_MAX_LEB;
 		byte = (uint8_t)reader_uint(reader, 1);
 		if (shift < 64)
 			value |= (uint64_t)(byte & 0x7f) << shift;

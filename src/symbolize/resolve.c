@@ -90,7 +90,8 @@ static int resolve_entry(struct symbolizer *symbolizer, const struct tally_entry
 			site[i] = key->ip[i];
 	frames->nr = 0;
 	if (site[1]) {
-		add_frames(symbolizer, key->image, entry->time_ns, site[1], site[1] != site[0], frames);
+		add_frames(symbolizer, key->image, entry->time_ns, site[1], site[1] != site[0],
+			   frames);
 		fault.via = frame_name(&frames->frame[frames->nr - 1], via, sizeof(via));
 		frames->nr = 0;
 	}

@@ -28,8 +28,7 @@ static void path(struct rust *rust, bool value);
 static void type(struct rust *rust);
 static void constant(struct rust *rust);
 
-__attribute__((format(printf, 2, 3)))
-static void print(struct rust *rust, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void print(struct rust *rust, const char *format, ...)
 {
 	size_t room = MAX_OUTPUT - rust->length;
 	va_list args;
@@ -190,8 +189,8 @@ static void nested(struct rust *rust, bool value)
 		print(rust, "::{closure%s%.*s#%llu}", n ? ":" : "", n, name,
 		      (unsigned long long)number);
 	else if (space >= 'A' && space <= 'Z')
-		print(rust, "::{%s%s%.*s#%llu}", space == 'S' ? "shim" : "special", n ? ":" : "",
-		      n, name, (unsigned long long)number);
+		print(rust, "::{%s%s%.*s#%llu}", space == 'S' ? "shim" : "special", n ? ":" : "", n,
+		      name, (unsigned long long)number);
 	else if (n)
 		print(rust, "::%.*s", n, name);
 }
@@ -254,13 +253,13 @@ static void path(struct rust *rust, bool value)
 static const char *basic(char tag)
 {
 	static const char *const names[26] = {
-		['a' - 'a'] = "i8", ['b' - 'a'] = "bool", ['c' - 'a'] = "char",
-		['d' - 'a'] = "f64", ['e' - 'a'] = "str", ['f' - 'a'] = "f32",
-		['h' - 'a'] = "u8", ['i' - 'a'] = "isize", ['j' - 'a'] = "usize",
-		['l' - 'a'] = "i32", ['m' - 'a'] = "u32", ['n' - 'a'] = "i128",
-		['o' - 'a'] = "u128", ['p' - 'a'] = "_", ['s' - 'a'] = "i16",
-		['t' - 'a'] = "u16", ['u' - 'a'] = "()", ['v' - 'a'] = "...",
-		['x' - 'a'] = "i64", ['y' - 'a'] = "u64", ['z' - 'a'] = "!",
+		['a' - 'a'] = "i8",   ['b' - 'a'] = "bool",  ['c' - 'a'] = "char",
+		['d' - 'a'] = "f64",  ['e' - 'a'] = "str",   ['f' - 'a'] = "f32",
+		['h' - 'a'] = "u8",   ['i' - 'a'] = "isize", ['j' - 'a'] = "usize",
+		['l' - 'a'] = "i32",  ['m' - 'a'] = "u32",   ['n' - 'a'] = "i128",
+		['o' - 'a'] = "u128", ['p' - 'a'] = "_",     ['s' - 'a'] = "i16",
+		['t' - 'a'] = "u16",  ['u' - 'a'] = "()",    ['v' - 'a'] = "...",
+		['x' - 'a'] = "i64",  ['y' - 'a'] = "u64",   ['z' - 'a'] = "!",
 	};
 
 	return tag >= 'a' && tag <= 'z' ? names[tag - 'a'] : NULL;

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * Sorted by start, each span remembers the highest end of all before it: a backward scan from the
- * last span that starts in time stops as soon as nothing further back can reach the address.
+ * last span that starts in time stops as soon as nothing further back can reach the address. Real
+ * tables nest a few deep; where one long span would send every search through all of a made-up
+ * one, the search gives up.
  */
 #include "symbolize/spans.h"
 
 #include <errno.h>
 #include <stdlib.h>
+
+#define MAX_SCAN 65536
 
 int spans_add(struct spans *spans, uint64_t start, uint64_t end, uint64_t value, uint32_t rank)
 {
@@ -19,9 +23,8 @@ int spans_add(struct spans *spans, uint64_t start, uint64_t end, uint64_t value,
 		spans->v = v;
 		spans->capacity = capacity;
 	}
-	spans->v[spans->n++] = (struct span){
-		.start = start, .end = end, .value = value, .rank = rank
-	};
+	spans->v[spans->n++] =
+		(struct span){ .start = start, .end = end, .value = value, .rank = rank };
 	return 0;
 }
 
@@ -66,7 +69,9 @@ size_t spans_before(const struct spans *spans, uint64_t address)
 
 const struct span *spans_find(const struct spans *spans, uint64_t address)
 {
-	for (size_t i = spans_before(spans, address); i--;) {
+	unsigned int steps = 0;
+
+	for (size_t i = spans_before(spans, address); i-- && steps++ < MAX_SCAN;) {
 		if (spans->v[i].reach <= address)
 			break;
 		if (spans->v[i].end > address)

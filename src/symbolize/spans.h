@@ -8,7 +8,7 @@
 
 struct span {
 	uint64_t start, end; /* [start, end) */
-	uint64_t reach;      /* private: highest end up to here */
+	uint64_t reach;	     /* private: highest end up to here */
 	uint64_t value;
 	uint32_t rank; /* of two spans with one start, the higher wins */
 };

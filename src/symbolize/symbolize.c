@@ -13,14 +13,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/intern.h"
 #include "symbolize/module.h"
 
 #define MAX_CHAIN 64
-
-struct string {
-	UT_hash_handle hh;
-	char text[];
-};
+#define MAX_STRING ELF_FILE_MAX_STRING
 
 struct place {
 	uint64_t offset;
@@ -31,7 +28,7 @@ struct place {
 
 struct symbolizer {
 	struct module *modules;
-	struct string *strings;
+	struct strings strings;
 };
 
 int symbolizer_new(struct symbolizer **ret)
@@ -48,7 +45,7 @@ static void module_free(struct module *module)
 {
 	struct place *place, *next;
 
-	HASH_ITER(hh, module->places, place, next) {
+	HASH_ITER (hh, module->places, place, next) {
 		HASH_DEL(module->places, place);
 		free(place);
 	}
@@ -59,43 +56,15 @@ static void module_free(struct module *module)
 void symbolizer_free(struct symbolizer *symbolizer)
 {
 	struct module *module, *next_module;
-	struct string *string, *next_string;
 
 	if (!symbolizer)
 		return;
-	HASH_ITER(hh, symbolizer->modules, module, next_module) {
+	HASH_ITER (hh, symbolizer->modules, module, next_module) {
 		HASH_DEL(symbolizer->modules, module);
 		module_free(module);
 	}
-	HASH_ITER(hh, symbolizer->strings, string, next_string) {
-		HASH_DEL(symbolizer->strings, string);
-		free(string);
-	}
+	strings_release(&symbolizer->strings);
 	free(symbolizer);
-}
-
-/* NULL for NULL and when out of memory. */
-static const char *intern(struct symbolizer *symbolizer, const char *text)
-{
-	struct string *string;
-	size_t length;
-
-	if (!text)
-		return NULL;
-	length = strlen(text);
-	HASH_FIND(hh, symbolizer->strings, text, length, string);
-	if (string)
-		return string->text;
-	string = malloc(sizeof(*string) + length + 1);
-	if (!string)
-		return NULL;
-	memcpy(string->text, text, length + 1);
-	HASH_ADD(hh, symbolizer->strings, text, length, string);
-	if (!string->hh.tbl) {
-		free(string);
-		return NULL;
-	}
-	return string->text;
 }
 
 static struct module *module_new(struct symbolizer *symbolizer, const struct module_key *key,
@@ -107,7 +76,7 @@ static struct module *module_new(struct symbolizer *symbolizer, const struct mod
 		return NULL;
 	module->key = *key;
 	module->elf = module->debug = module->mini = (struct elf_file)ELF_FILE_CLOSED;
-	module->name = intern(symbolizer, binary->name);
+	module->name = strings_intern(&symbolizer->strings, binary->name);
 	module->path = binary->path ? strdup(binary->path) : NULL;
 	if (!module->name)
 		module->name = "[unknown]";
@@ -117,6 +86,27 @@ static struct module *module_new(struct symbolizer *symbolizer, const struct mod
 		return NULL;
 	}
 	return module;
+}
+
+static bool is_copy(const struct module *a, const struct module *b)
+{
+	const uint8_t *x, *y;
+	size_t n = elf_file_build_id(&a->elf, &x);
+
+	return n && a->name == b->name && a->elf.size == b->elf.size &&
+	       elf_file_build_id(&b->elf, &y) == n && !memcmp(x, y, n);
+}
+
+static void find_copy(const struct symbolizer *symbolizer, struct module *module)
+{
+	struct module *other = symbolizer->modules;
+
+	while (other && (other == module || other->same || !is_copy(module, other)))
+		other = other->hh.next;
+	if (!other)
+		return;
+	module->same = other;
+	elf_file_close(&module->elf);
 }
 
 struct module *symbolizer_module(struct symbolizer *symbolizer, const struct binary *binary)
@@ -129,9 +119,25 @@ struct module *symbolizer_module(struct symbolizer *symbolizer, const struct bin
 	HASH_FIND(hh, symbolizer->modules, &key, sizeof(key), module);
 	if (!module)
 		module = module_new(symbolizer, &key, binary);
-	if (module)
+	if (module && !module->elf_tried) {
 		module_open(module, binary);
-	return module;
+		find_copy(symbolizer, module);
+	}
+	return module && module->same ? module->same : module;
+}
+
+/* Debug information may hold one endless string, and have a name begin at each byte of it. */
+static const char *keep(struct symbolizer *symbolizer, const char *text)
+{
+	const char *result;
+	char *cut;
+
+	if (!text || strnlen(text, MAX_STRING + 1) <= MAX_STRING)
+		return strings_intern(&symbolizer->strings, text);
+	cut = strndup(text, MAX_STRING);
+	result = strings_intern(&symbolizer->strings, cut);
+	free(cut);
+	return result;
 }
 
 /* Interns @raw as people want to read it, with @tail behind. */
@@ -150,36 +156,48 @@ static const char *readable(struct symbolizer *symbolizer, const char *raw, cons
 	plain = demangle(raw);
 	if (*tail && asprintf(&full, "%s%s", plain ? plain : raw, tail) < 0)
 		full = NULL;
-	result = intern(symbolizer, full ? full : plain ? plain : raw);
+	result = keep(symbolizer, full ? full : plain ? plain : raw);
 	free(full);
 	free(plain);
 	free(bare);
 	return result;
 }
 
-/* DWARF calls a split-off part by the name of the whole; the symbol table knows it is a part, and
- * it knows the mangled name of a C++ function of which DWARF gives only the last word. */
-static const char *physical_name(const struct source_frame *source, const struct symbol *symbol)
+/* A linkage name that is not mangled is an assembler alias (__GI___libc_read), which nobody wrote.
+ */
+static const char *source_name(const struct source_frame *source)
 {
-	const char *name = source->linkage_name ? source->linkage_name : source->name;
+	if (source->linkage_name && (!source->name || name_is_mangled(source->linkage_name)))
+		return source->linkage_name;
+	return source->name;
+}
+
+/* DWARF has the name that stands in the source. The symbol table knows better when the code is a
+ * part split off of it, when DWARF gives only the last word of a C++ name, and when the name in
+ * the source is internal to a library that exports the function by another one. */
+static const char *physical_name(const struct source_frame *source, const struct symbol *symbol,
+				 uint64_t start)
+{
+	const char *name = source_name(source);
 	size_t length;
 
 	if (!name || !symbol->name)
 		return name ? name : symbol->name;
+	if (symbol->start != start)
+		return name;
 	length = strlen(name);
 	if (!strncmp(symbol->name, name, length) && symbol->name[length] == '.')
 		return symbol->name;
-	if (!source->linkage_name &&
-	    (!strncmp(symbol->name, "_Z", 2) || !strncmp(symbol->name, "_R", 2)))
+	if (!name_is_mangled(name) && name_is_mangled(symbol->name))
 		return symbol->name;
-	return name;
+	return symbol->exported && name_is_reserved(name) ? symbol->name : name;
 }
 
 static unsigned int name_address(struct symbolizer *symbolizer, struct module *module,
 				 uint64_t address, struct frame *frames)
 {
 	struct source_frame source[MAX_CHAIN];
-	struct symbol symbol = { NULL, 0 };
+	struct symbol symbol = { 0 };
 	const struct cfi_entry *entry;
 	const struct cfi *cfi;
 	unsigned int n = 0;
@@ -192,22 +210,19 @@ static unsigned int name_address(struct symbolizer *symbolizer, struct module *m
 	if (!plt && !names_find(module, address, &symbol))
 		symbol.name = NULL;
 	entry = module_entry(module, address, &cfi);
-	if (plt || symbol.name)
-		start = symbol.start;
-	else if (entry)
-		start = entry->start;
 	if (!n)
-		source[n++] = (struct source_frame){ .name = symbol.name };
+		source[n++] = (struct source_frame){ 0 };
+	if (!start) /* no debug information that knows the function */
+		start = plt || symbol.name ? symbol.start : entry ? entry->start : 0;
 
 	for (unsigned int i = 0; i < n; i++) {
-		const char *raw = source[i].linkage_name ? source[i].linkage_name : source[i].name;
+		const char *raw = i < n - 1 ? source_name(&source[i])
+					    : physical_name(&source[i], &symbol, start);
 
-		if (i == n - 1)
-			raw = physical_name(&source[i], &symbol);
 		frames[i] = (struct frame){
 			.function = readable(symbolizer, raw, plt ? "@plt" : ""),
 			.module = module->name,
-			.file = intern(symbolizer, source[i].file),
+			.file = keep(symbolizer, source[i].file),
 			.line = source[i].line,
 			.start = start,
 			.offset = address - start,
@@ -257,9 +272,8 @@ unsigned int symbolizer_frames(struct symbolizer *symbolizer, const struct binar
 			place = place_new(symbolizer, module, offset);
 	}
 	if (!place) {
-		frames[0] = (struct frame){
-			.module = module ? module->name : "[unknown]", .offset = offset
-		};
+		frames[0] = (struct frame){ .module = module ? module->name : "[unknown]",
+					    .offset = offset };
 		return 1;
 	}
 	n = place->nr_frames < max ? place->nr_frames : max;

@@ -25,9 +25,11 @@ unsigned int symbolizer_frames(struct symbolizer *symbolizer, const struct binar
 const char *symbolizer_build_id(struct symbolizer *symbolizer, const struct binary *binary);
 
 /* Unwinds @raw through the mappings of @image, as they were at @time_ns. Writes up to @max
- * instruction pointers (the first is the rip of @raw itself, the others return addresses), and for
- * each the rule that leads on from it (flag FP_RULE_OWN set where the instruction lies in
- * image->own). Returns how many (>= 1), and why it ended in @end. */
+ * instruction pointers, and for each the rule that leads on from it (flag FP_RULE_OWN set where the
+ * instruction lies in image->own). The first is the rip of @raw itself, the others are return
+ * addresses: the instruction that a frame is at lies one byte before (also where a signal came in
+ * between, there it is that of the interrupted instruction plus one).
+ * Returns how many (>= 1), and why it ended in @end. */
 unsigned int symbolizer_unwind(struct symbolizer *symbolizer, const struct image *image,
 			       uint64_t time_ns, const struct fp_raw_stack *raw, uint64_t *ips,
 			       struct fp_rule *rules, unsigned int max, enum fp_stack_end *end);

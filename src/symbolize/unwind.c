@@ -5,7 +5,8 @@
  * When it meets a frame that needs any other register (a realigned stack, say), it starts over and
  * runs every row in full. A return address is looked up one byte earlier: a call that never
  * returns may be the last instruction of its function. After a signal frame that is not so, there
- * the address is of the interrupted instruction itself.
+ * the address is of the interrupted instruction itself: it is told plus one, so that whoever takes
+ * one off all callers (for a name, for the rule that the kernel learns) is right about this, too.
  */
 #include "symbolize/symbolize.h"
 
@@ -226,14 +227,16 @@ unsigned int symbolizer_unwind(struct symbolizer *symbolizer, const struct image
 {
 	struct walk walk;
 	unsigned int n;
+	bool exact;
 	int r;
 
 	for (bool full = false;; full = true) {
 		begin(&walk, raw, full);
 		n = 0;
 		do {
-			ips[n] = walk.machine.reg[CFI_RIP];
-			r = step(symbolizer, &walk, image, time_ns, !n || walk.signal, &rules[n]);
+			exact = !n || walk.signal;
+			ips[n] = walk.machine.reg[CFI_RIP] + (n && exact);
+			r = step(symbolizer, &walk, image, time_ns, exact, &rules[n]);
 			n++;
 		} while (!r && n < max);
 		if (r != -ESTALE || full)

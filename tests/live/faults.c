@@ -311,14 +311,13 @@ ALONE static void kernel_write_faults(char *area, size_t n, int fd)
 }
 
 /* 64 instructions that fault, in one function: more sites than a tiny table holds. */
-#define TOUCH(i) area[(i) * PAGE] = 1;
+#define TOUCH(i) area[(i)*PAGE] = 1;
 #define TOUCH8(i) \
-	TOUCH(i) TOUCH(i + 1) TOUCH(i + 2) TOUCH(i + 3) \
-	TOUCH(i + 4) TOUCH(i + 5) TOUCH(i + 6) TOUCH(i + 7)
+	TOUCH(i)  \
+	TOUCH(i + 1) TOUCH(i + 2) TOUCH(i + 3) TOUCH(i + 4) TOUCH(i + 5) TOUCH(i + 6) TOUCH(i + 7)
 ALONE static void many_sites(volatile char *area)
 {
-	TOUCH8(0) TOUCH8(8) TOUCH8(16) TOUCH8(24)
-	TOUCH8(32) TOUCH8(40) TOUCH8(48) TOUCH8(56)
+	TOUCH8(0) TOUCH8(8) TOUCH8(16) TOUCH8(24) TOUCH8(32) TOUCH8(40) TOUCH8(48) TOUCH8(56)
 }
 
 static sigjmp_buf landing;

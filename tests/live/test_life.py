@@ -102,6 +102,19 @@ def test_mount_namespace():
 
 
 @test
+def test_pid_namespace():
+    """Where PIDs are not the kernel's own, as in a container: perf events, and it says why."""
+    need_root()
+    need("unshare")
+    result = tool("--format", "json", "--", FAULTS, "now", "900",
+                  prefix=["unshare", "--pid", "--fork", "--mount-proc"])
+    report = result.json().consistent()
+    equal(report.symbol("zero_faults", kind="zero"), 900, "faults of zero_faults")
+    check("perf" in report["tier"], "the tier is %r" % report["tier"])
+    check(any("--pid=host" in w for w in report["warnings"]), "no remedy: %r" % report["warnings"])
+
+
+@test
 def test_pids():
     """A list of PIDs, and nobody else's faults."""
     with Target("zero", 300) as a, Target("cow", 200) as b, Target("shmem", 100) as other:

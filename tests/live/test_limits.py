@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 """Full maps and rings: the totals stay true, and what was lost is shown."""
+import contextlib
 import os
 import re
 import signal
+import subprocess
 import time
 
-from lab import Faultprof, Target, check, equal, main, procstat, test
+from lab import BUILD, Faultprof, Target, check, end, equal, main, procstat, start, test
 
 
 def tiny(mode, n, *options, form="json", halt=False):
@@ -55,6 +57,38 @@ def test_ring():
     equal(report.symbol("cow_faults"), made, "faults of cow_faults")
     check(report["losses"]["detail"] > 0, "no detail was lost in a ring of 64 kB?")
     check(report.totals["lost"] >= report["losses"]["detail"], "the loss is not in totals.lost")
+
+
+@contextlib.contextmanager
+def map_operations(cpu):
+    """Somebody else keeps this CPU busy with BPF map operations."""
+    busy = start([os.path.join(BUILD, "tests", "mapbusy"), str(cpu)], stdout=subprocess.PIPE)
+    try:
+        equal(busy.stdout.readline(), b"ready\n", "the first line of mapbusy")
+        yield
+    finally:
+        busy.stdout.close()
+        end(busy, signal.SIGKILL)
+
+
+@test
+def test_skipped():
+    """Faults for which the kernel runs no program are counted all the same, with their symbol."""
+    n, cpu = 40000, min(os.sched_getaffinity(0))
+    with Target("cow", n) as target:
+        os.sched_setaffinity(target.pid, {cpu})
+        with Faultprof("-p", target.pid) as prof, map_operations(cpu):
+            before = procstat(target.pid)
+            target.go()
+            after = procstat(target.pid)
+            report = prof.report()
+    equal(sum(after) - sum(before), n, "faults made")
+    equal(report.totals["faults"], n, "faults")
+    equal(report.symbol("cow_faults", kind="cow"), n, "faults of cow_faults")
+    equal(report.totals["failed"], 0, "failed")
+    equal(report.totals["lost"], 0, "lost")
+    timed = report.totals["timed"]
+    equal(timed + report["losses"]["skipped"], n, "faults with a stall time and without")
 
 
 @test

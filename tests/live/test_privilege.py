@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 """Least privilege: what the tool needs, what it gives back, and what is left without any."""
 import os
+import re
 
-from lab import (FAULTS, VM, Faultprof, Setting, Target, as_user, check, equal, main, need_root,
-                 procstat, public, status, test, tool)
+from lab import (FAULTS, VM, Faultprof, Scratch, Setting, Target, as_user, check, equal, main, need,
+                 need_root, procstat, public, read, status, test, tool)
 
 DAC_READ_SEARCH, SYS_PTRACE = 1 << 2, 1 << 19
 ALLOWED = DAC_READ_SEARCH | SYS_PTRACE
@@ -58,6 +59,28 @@ def test_root_gives_back():
         target.go()
         report = prof.report()
     equal(report.symbol("zero_faults", module="faults"), 500, "faults")
+
+
+@test
+def test_gives_back_before_parsing():
+    """No byte of a target's ELF is read while a capability is left that is not needed for that."""
+    need_root()
+    need("strace")
+    with Scratch() as place, Target("zero", 500) as target:
+        log = os.path.join(place, "strace")
+        prof = tool("-p", target.pid, "-d", "1", "--format", "json",
+                    prefix=["strace", "-f", "-y", "-e", "trace=read,pread64,mmap,capset", "-o", log])
+        equal(prof.rc, 0, "exit code (%s)" % prof.err.strip())
+        calls = read(log).splitlines()
+    capsets = [i for i, line in enumerate(calls) if "capset(" in line]
+    parsed = [i for i, line in enumerate(calls)
+              if re.search(r"(read|pread64|mmap)\(.*<[^>]*/%s>" % os.path.basename(FAULTS), line)]
+    check(parsed, "the target's ELF was never read: %r" % calls[-3:])
+    check(capsets and max(capsets) < min(parsed), "the ELF was read at call %s, capabilities given "
+          "back at %s" % (parsed[:3], capsets))
+    last = re.search(r"effective=(\S+?),", calls[max(capsets)]).group(1)
+    kept = set(re.sub(r"1<<", "", last).split("|"))
+    check(kept <= {"CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"}, "kept: %s" % last)
 
 
 def unprivileged(mode, n):

@@ -23,7 +23,7 @@
 
 #include <cmocka.h>
 
-#include "collect/perf.h"
+#include "collect/collector.h"
 #include "collect/procfs.h"
 
 #define PAGE 4096UL
@@ -327,6 +327,8 @@ static uint64_t faults_of(pid_t pid)
 	return minor + child_minor + major + child_major;
 }
 
+static const struct collector_options perf_options = { .inherit = true };
+
 struct seen {
 	uint64_t all, anon, file, wrong_kind, no_own;
 };
@@ -357,7 +359,7 @@ static void check_faults(void (*work)(void))
 					    .self_numbered = true,
 					    .scope = MAPPINGS_PROCESS };
 	struct binary_table binaries = { 0 };
-	struct perf_collector *collector;
+	struct collector *collector;
 	struct collect_counts counts;
 	struct mappings *m = NULL;
 	struct seen seen = { 0 };
@@ -365,27 +367,27 @@ static void check_faults(void (*work)(void))
 	uint64_t before, after;
 
 	assert_int_equal(mappings_new(&binaries, &options, &m), 0);
-	if (perf_collector_new(NULL, m, &collector)) {
+	if (perf_collector_new(&perf_options, m, &collector)) {
 		mappings_free(m);
 		skip();
 	}
 	make_areas();
 	child_start(&child, work);
-	assert_int_equal(perf_collector_add(collector, child.pid, false), 0);
+	assert_int_equal(collector_add(collector, child.pid, false), 0);
 	before = faults_of(child.pid);
-	assert_int_equal(perf_collector_start(collector), 0);
+	assert_int_equal(collector_start(collector), 0);
 	child_work(&child);
 	usleep(50000);
-	assert_int_equal(perf_collector_poll(collector, 10, see, &seen), 0);
-	assert_int_equal(perf_collector_stop(collector, see, &seen), 0);
+	assert_int_equal(collector_poll(collector, 10, see, &seen), 0);
+	assert_int_equal(collector_stop(collector, see, &seen), 0);
 	after = faults_of(child.pid);
-	perf_collector_counts(collector, &counts);
+	collector_counts(collector, &counts);
 	assert_int_equal(seen.anon, ANON_PAGES);
 	assert_int_equal(seen.file, FILE_WINDOWS);
 	assert_int_equal(seen.wrong_kind, 0);
 	assert_int_equal(seen.no_own, 0);
-	assert_int_equal(counts.user + counts.kernel, seen.all);
-	assert_int_equal(counts.lost[FP_LOSS_SKIPPED], 0);
+	assert_int_equal(counts.faults, seen.all);
+	assert_int_equal(counts.lost[FP_LOSS_SAMPLE], 0);
 	assert_int_equal(counts.lost[FP_LOSS_MAPPING], 0);
 	/* Unprivileged, faults of the child that the kernel raised are out of sight: a thread's or
 	 * a process's start and end has some. */
@@ -393,8 +395,7 @@ static void check_faults(void (*work)(void))
 		assert_int_equal(seen.all, after - before);
 	child_end(&child);
 	drop_areas();
-	perf_collector_free(collector);
-	mappings_free(m);
+	collector_free(collector);
 	binary_table_release(&binaries);
 }
 
@@ -431,29 +432,28 @@ static void test_on_exec(void **state)
 					    .self_numbered = true,
 					    .scope = MAPPINGS_PROCESS };
 	struct binary_table binaries = { 0 };
-	struct perf_collector *collector;
+	struct collector *collector;
 	struct mappings *m = NULL;
 	struct seen seen = { 0 };
 	struct child child;
 
 	(void)state;
 	assert_int_equal(mappings_new(&binaries, &options, &m), 0);
-	if (perf_collector_new(NULL, m, &collector)) {
+	if (perf_collector_new(&perf_options, m, &collector)) {
 		mappings_free(m);
 		skip();
 	}
 	child_start(&child, run_sleep);
-	assert_int_equal(perf_collector_add(collector, child.pid, true), 0);
-	assert_int_equal(perf_collector_start(collector), 0);
+	assert_int_equal(collector_add(collector, child.pid, true), 0);
+	assert_int_equal(collector_start(collector), 0);
 	child_work(&child);
 	usleep(100000);
-	assert_int_equal(perf_collector_stop(collector, see_exec, &seen), 0);
+	assert_int_equal(collector_stop(collector, see_exec, &seen), 0);
 	assert_true(seen.all > 20);
 	/* Between the exec's first fault and its COMM record there are a few of the old image. */
 	assert_true(seen.no_own <= 5);
 	child_end(&child);
-	perf_collector_free(collector);
-	mappings_free(m);
+	collector_free(collector);
 	binary_table_release(&binaries);
 }
 

@@ -489,6 +489,11 @@ static void test_stall_unknown(void **unused)
 	assert_non_null(strstr(text, "stall times: not known"));
 	assert_null(strstr(text, "ms "));
 	free(text);
+	p.kernel_unseen = p.access_unknown = true;
+	text = render(&sink_text, &p, &everything);
+	assert_non_null(strstr(text, "kernel mode not seen\n"));
+	assert_null(strstr(text, "; reads"));
+	free(text);
 	profile_release(&p);
 }
 

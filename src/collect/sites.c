@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+#include "collect/sites.h"
+
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+
+#define BATCH 64
+#define MANY (1u << 31) /* a bucket holds twice as many */
+
+int sites_init(struct sites *s)
+{
+	s->keys = calloc(BATCH, sizeof(*s->keys));
+	s->values = calloc(BATCH, sizeof(*s->values));
+	return s->keys && s->values ? 0 : -ENOMEM;
+}
+
+void sites_release(struct sites *s)
+{
+	free(s->keys);
+	free(s->values);
+}
+
+void sites_wait(void)
+{
+	/* The programs run without being scheduled away. */
+	if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0))
+		usleep(20000);
+}
+
+static int drain_map(struct sites *s, int fd, site_fn fn, void *arg)
+{
+	uint32_t batch, *in = NULL, nr;
+	int r = 0, last = 0;
+
+	while (!r && !last) {
+		nr = BATCH < s->room ? BATCH : s->room;
+		if (bpf_map_lookup_and_delete_batch(fd, in, &batch, s->keys, s->values, &nr, NULL)) {
+			if (errno != ENOENT)
+				return -errno;
+			last = 1;
+		}
+		in = &batch;
+		for (uint32_t i = 0; !r && i < nr; i++)
+			r = fn(arg, &s->keys[i], &s->values[i], 3);
+	}
+	return r;
+}
+
+static int switch_maps(struct sites *s, site_fn fn, void *arg)
+{
+	uint32_t odd = *s->odd;
+
+	__atomic_store_n(s->odd, !odd, __ATOMIC_SEQ_CST);
+	sites_wait();
+	return drain_map(s, s->map[odd], fn, arg);
+}
+
+int sites_relieve(struct sites *s, uint64_t added, uint64_t faults, site_fn fn, void *arg)
+{
+	if (added - s->added <= s->room / 2 && faults - s->faults <= MANY)
+		return 0;
+	s->added = added;
+	s->faults = faults;
+	return switch_maps(s, fn, arg);
+}
+
+static int drain_overflow(struct sites *s, site_fn fn, void *arg)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; !r && i < FP_NR_OVERFLOW; i++) {
+		struct fp_site_value value;
+		uint32_t at = i;
+		struct fp_site_key key = {
+			.major = at % 2,
+			.mode = at / 2 % FP_NR_MODES,
+			.access = at / 2 / FP_NR_MODES % FP_NR_ACCESSES,
+			.kind = at / 2 / FP_NR_MODES / FP_NR_ACCESSES,
+		};
+
+		if (bpf_map_lookup_elem(s->overflow, &at, &value))
+			return -errno;
+		if (value.untimed || value.max_ns)
+			r = fn(arg, &key, &value, 0);
+	}
+	return r;
+}
+
+int sites_drain(struct sites *s, site_fn fn, void *arg)
+{
+	int r = switch_maps(s, fn, arg);
+
+	if (!r)
+		r = switch_maps(s, fn, arg);
+	return r ? r : drain_overflow(s, fn, arg);
+}

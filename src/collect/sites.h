@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * The faults that the kernel side counted by site. There are two maps: one is filled while the other
+ * is emptied. After the switch, a program that read the old value may still be writing;
+ * sites_wait() waits for all of them. What found no room in a map stands in an array by its kind.
+ */
+#ifndef COLLECT_SITES_H
+#define COLLECT_SITES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "faultprof/event.h"
+
+/* Takes what was counted at one site; @nr_ips valid in key->ip. Nonzero ends the walk. */
+typedef int (*site_fn)(void *arg, const struct fp_site_key *key, const struct fp_site_value *value,
+		       unsigned int nr_ips);
+
+struct sites {
+	int map[2], overflow; /* descriptors, borrowed */
+	volatile uint32_t *odd; /* the kernel side's: which map is filled */
+	unsigned int room;	/* of one map, entries */
+	uint64_t added, faults; /* what the kernel side had counted when the maps were switched last */
+	struct fp_site_key *keys; /* of one batch */
+	struct fp_site_value *values;
+};
+
+int sites_init(struct sites *sites); /* after the other members are set; 0 or -ENOMEM */
+void sites_release(struct sites *sites);
+/* Until every BPF program that runs now has ended. */
+void sites_wait(void);
+/* Empties the map in use when it is half full, or its counters may overflow. @added, @faults:
+ * entries that the kernel side ever added, and faults that it ever counted. */
+int sites_relieve(struct sites *sites, uint64_t added, uint64_t faults, site_fn fn, void *arg);
+/* Empties both maps and the overflow, once, at the end. */
+int sites_drain(struct sites *sites, site_fn fn, void *arg);
+
+#endif
