@@ -100,7 +100,8 @@ static __always_inline void site_add(struct fp_site_value *site, fp_u64 stall_ns
 	for (int i = 0; i < 8; i++) {
 		fp_u64 max = *(volatile fp_u64 *)&site->max_ns;
 
-		if (stall_ns <= max || __sync_val_compare_and_swap(&site->max_ns, max, stall_ns) == max)
+		if (stall_ns <= max ||
+		    __sync_val_compare_and_swap(&site->max_ns, max, stall_ns) == max)
 			break;
 	}
 }
@@ -128,8 +129,9 @@ static __always_inline void count_site(const struct fp_site_key *key, fp_u64 sta
 
 	site = odd ? site_get(&sites_odd, key) : site_get(&sites_even, key);
 	if (!site) {
-		fp_u32 at = ((key->kind * FP_NR_ACCESSES + key->access) * FP_NR_MODES + key->mode) * 2 +
-			    key->major;
+		fp_u32 at =
+			((key->kind * FP_NR_ACCESSES + key->access) * FP_NR_MODES + key->mode) * 2 +
+			key->major;
 
 		lose(FP_LOSS_SITE);
 		site = bpf_map_lookup_elem(&overflow, &at);

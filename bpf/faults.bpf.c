@@ -2,7 +2,8 @@
 /*
  * A fault is seen twice. Its start (the exception tracepoints) leaves time, address and error code
  * in the task; its completion (the kernel's own page-faults software events, which fire once a
- * completed fault whatever was retried) takes them up. Hooks in between tell what kind it is (kind.h).
+ * completed fault whatever was retried) takes them up. Hooks in between tell what kind it is
+ * (kind.h).
  *
  * Completed faults are counted by site in a hash map. Those worth a look of their own (major, from
  * swap, slow) travel through the ring with address and stack.
@@ -106,8 +107,8 @@ static __always_inline void tell_fault(struct scratch *s, enum walk_result resul
 	/* Else it is read some ten times a second. */
 	urgent = fault->raw || bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >
 				       bpf_ringbuf_query(&ring, BPF_RB_RING_SIZE) / 4;
-	failed = bpf_ringbuf_output(&ring, s, size,
-				    urgent ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
+	failed =
+		bpf_ringbuf_output(&ring, s, size, urgent ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
 	if (!failed)
 		return;
 	lose(FP_LOSS_DETAIL);
@@ -155,7 +156,8 @@ static __always_inline int complete(struct bpf_perf_event_data *ctx, bool major)
 	}
 	key.mode = ctx->regs.cs & 3 ? FP_USER : FP_KERNEL;
 	count_fault(my_counts(), major);
-	detail = major || key.kind == FP_SWAP_CACHE || key.kind == FP_SWAP_IN || stall_ns >= slow_ns;
+	detail =
+		major || key.kind == FP_SWAP_CACHE || key.kind == FP_SWAP_IN || stall_ns >= slow_ns;
 	if (key.mode == FP_USER && !detail) {
 		key.ip[0] = ctx->regs.ip;
 		count_site(&key, stall_ns);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * What kind of fault it is. Between its start and its completion, hooks note in the task's state what
- * the fault did: which RSS counters it moved (tracepoint tier), or which handlers it went through
- * (fentry tier).
+ * What kind of fault it is. Between its start and its completion, hooks note in the task's state
+ * what the fault did: which RSS counters it moved (tracepoint tier), or which handlers it went
+ * through (fentry tier).
  */
 #ifndef BPF_KIND_H
 #define BPF_KIND_H
@@ -87,16 +87,16 @@ static __always_inline int reclaim(int by)
 	return 0;
 }
 
-#define RECLAIM_BRACKET(name)                                                                      \
-	SEC("tp_btf/mm_vmscan_" #name "_begin")                                                    \
-	int on_##name##_begin(void *ctx)                                                           \
-	{                                                                                          \
-		return reclaim(1);                                                                 \
-	}                                                                                          \
-	SEC("tp_btf/mm_vmscan_" #name "_end")                                                      \
-	int on_##name##_end(void *ctx)                                                             \
-	{                                                                                          \
-		return reclaim(-1);                                                                \
+#define RECLAIM_BRACKET(name)                   \
+	SEC("tp_btf/mm_vmscan_" #name "_begin") \
+	int on_##name##_begin(void *ctx)        \
+	{                                       \
+		return reclaim(1);              \
+	}                                       \
+	SEC("tp_btf/mm_vmscan_" #name "_end")   \
+	int on_##name##_end(void *ctx)          \
+	{                                       \
+		return reclaim(-1);             \
 	}
 
 RECLAIM_BRACKET(direct_reclaim)

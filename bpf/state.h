@@ -23,9 +23,9 @@ enum {
 struct task_state {
 	fp_u64 start_ns; /* 0: in no fault */
 	fp_u64 address;
-	fp_u64 ip;       /* of the user instruction that faulted; 0: kernel mode */
+	fp_u64 ip;	     /* of the user instruction that faulted; 0: kernel mode */
 	fp_u64 minor, major; /* what the kernel had counted at the start */
-	__s64 anon;      /* global part of the RSS counter at the start */
+	__s64 anon;	     /* global part of the RSS counter at the start */
 	fp_u32 image;
 	fp_u16 error;
 	fp_u8 saw;

@@ -91,7 +91,8 @@ static __always_inline void copy_stack(struct scratch *s, const struct pt_regs *
 		part = PAGE_SIZE - (from & (PAGE_SIZE - 1));
 		if (part > PAGE_SIZE)
 			break;
-		if (bpf_probe_read_user(&s->raw.data[done & (FP_STACK_BYTES - 1)], part, (void *)from))
+		if (bpf_probe_read_user(&s->raw.data[done & (FP_STACK_BYTES - 1)], part,
+					(void *)from))
 			break;
 		done += part;
 		from += part;

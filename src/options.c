@@ -80,8 +80,7 @@ static int set_format(struct options *o, const char *text)
 	return -EINVAL;
 }
 
-static int parse_number(const char *option, const char *text, unsigned long max,
-			unsigned long *ret)
+static int parse_number(const char *option, const char *text, unsigned long max, unsigned long *ret)
 {
 	unsigned long value;
 	char *end;
@@ -248,18 +247,21 @@ static const struct {
 	{ 0, "cgroup", "PATH", set_cgroup, "watch all processes in this control group" },
 	{ 0, "no-inherit", NULL, set_no_inherit, "do not follow the processes that they start" },
 	{ 'd', "duration", "SECONDS", set_duration, "end after this time (else: until Ctrl-C)" },
-	{ 'o', "output", "FILE", set_output, "write the report to this file, whole, then rename it" },
+	{ 'o', "output", "FILE", set_output,
+	  "write the report to this file, whole, then rename it" },
 	{ 0, "format", "FORMAT", set_format, "text (the default), json or folded" },
 	{ 0, "top", "N", set_top, "rows in each table; 0: all (default: text 20, others all)" },
 	{ 0, "kind", "KIND[,KIND]", set_kinds, "only these: swap-in, swap-cache, file-read, …" },
 	{ 0, "mode", "MODE", set_mode, "only faults in user or in kernel mode (default: all)" },
 	{ 0, "no-stacks", NULL, set_no_stacks, "list functions alone, no call stacks" },
-	{ 0, "slow", "USEC", set_slow, "record faults that take so long one by one (default 1000)" },
+	{ 0, "slow", "USEC", set_slow,
+	  "record faults that take so long one by one (default 1000)" },
 	{ 0, "tier", "TIER", set_tier, "measure by fentry, tracepoint or perf (default: auto)" },
 	{ 0, "sites", "N", set_sites, "places in the code that can be told apart (default 8192)" },
 	{ 0, "ring", "KB", set_ring, "buffer for faults recorded one by one (default 2048)" },
 	{ 0, "probe", NULL, set_probe, "say what this kernel and these privileges allow" },
-	{ 'v', "verbose", NULL, set_verbose, "say more on standard error; -vv: why BPF is refused" },
+	{ 'v', "verbose", NULL, set_verbose,
+	  "say more on standard error; -vv: why BPF is refused" },
 	{ 'V', "version", NULL, set_version, "print the version" },
 	{ 'h', "help", NULL, set_help, "print this" },
 };
@@ -269,7 +271,8 @@ void options_help(void)
 {
 	printf("Usage: faultprof [options] -p PID[,PID...] | --comm NAME | --cgroup PATH\n"
 	       "       faultprof [options] -- COMMAND [ARGUMENT...]\n"
-	       "Which code of a process stalls on page faults, on what kind, and for how long.\n\n");
+	       "Which code of a process stalls on page faults, on what kind, and for how "
+	       "long.\n\n");
 	for (size_t i = 0; i < NR; i++) {
 		char name[40], letter[8] = "    ";
 

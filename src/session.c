@@ -121,8 +121,10 @@ static int tell_add(pid_t pid, int r)
 		break;
 	case EACCES:
 	case EPERM:
-		log_error("not allowed to watch process %d: run as root, or with CAP_BPF, CAP_PERFMON, "
-			  "CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH", pid);
+		log_error("not allowed to watch process %d: run as root, or with CAP_BPF, "
+			  "CAP_PERFMON, "
+			  "CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH",
+			  pid);
 		break;
 	case E2BIG:
 		log_error("too many processes at once; watch fewer of them");
@@ -278,8 +280,10 @@ static int start(struct session *s)
 	}
 	r = output_check(&s->output);
 	if (r)
-		log_error("cannot write to the directory of %s without root's privileges, which are "
-			  "given up: %s; take another one", s->options->output, strerror(-r));
+		log_error(
+			"cannot write to the directory of %s without root's privileges, which are "
+			"given up: %s; take another one",
+			s->options->output, strerror(-r));
 	if (r)
 		return r;
 	s->profile.begin_ns = clock_now_ns();
@@ -299,9 +303,9 @@ static void show_progress(struct session *s, uint64_t now)
 		return;
 	s->progress_ns = now;
 	collector_counts(s->collector, &counts);
-	fprintf(stderr, "\rfaultprof: %.0f s, %s faults, %s major%s", (now - s->profile.begin_ns) / 1e9,
-		text_count(counts.faults).text, text_count(counts.major).text,
-		s->options->duration_s ? "" : ", Ctrl-C ends");
+	fprintf(stderr, "\rfaultprof: %.0f s, %s faults, %s major%s",
+		(now - s->profile.begin_ns) / 1e9, text_count(counts.faults).text,
+		text_count(counts.major).text, s->options->duration_s ? "" : ", Ctrl-C ends");
 	fflush(stderr);
 }
 
@@ -318,8 +322,9 @@ static bool all_gone(const struct session *s)
 
 static int collect(struct session *s)
 {
-	uint64_t end = s->options->duration_s ?
-			       s->profile.begin_ns + (uint64_t)(s->options->duration_s * 1e9) : UINT64_MAX;
+	uint64_t end = s->options->duration_s
+			       ? s->profile.begin_ns + (uint64_t)(s->options->duration_s * 1e9)
+			       : UINT64_MAX;
 	size_t refused = 0;
 	int r = 0;
 
@@ -361,20 +366,28 @@ static void add_warnings(struct session *s, const struct collect_counts *counts)
 	enum tier tier = s->collector->tier;
 
 	if (tier == TIER_PERF && what != PROBE_NR && s->options->tier == TIER_AUTO)
-		profile_warn(&s->profile, "no BPF (%s: %s), so no stall times, and kinds are inferred from "
-			     "the mapping: %s", probe_name(what), strerror(s->probe.error[what]),
+		profile_warn(&s->profile,
+			     "no BPF (%s: %s), so no stall times, and kinds are inferred from "
+			     "the mapping: %s",
+			     probe_name(what), strerror(s->probe.error[what]),
 			     probe_remedy(what, &s->probe));
 	else if (tier == TIER_PERF)
-		profile_warn(&s->profile, "measured by perf events alone: no stall times, and kinds are "
+		profile_warn(&s->profile,
+			     "measured by perf events alone: no stall times, and kinds are "
 			     "inferred from the mapping");
 	if (!counts->kernel_seen)
-		profile_warn(&s->profile, "faults in user mode only: those raised in kernel mode (recv into "
-			     "a swapped-out buffer) need root or CAP_PERFMON (kernel.perf_event_paranoid "
-			     "is %d)", s->probe.paranoid);
+		profile_warn(&s->profile,
+			     "faults in user mode only: those raised in kernel mode (recv into "
+			     "a swapped-out buffer) need root or CAP_PERFMON "
+			     "(kernel.perf_event_paranoid "
+			     "is %d)",
+			     s->probe.paranoid);
 	if (mappings_scope(s->collector->mappings) == MAPPINGS_SNAPSHOT)
-		profile_warn(&s->profile, "code that was loaded during the run has no names: no perf events");
+		profile_warn(&s->profile,
+			     "code that was loaded during the run has no names: no perf events");
 	if (tier == TIER_TRACEPOINT && file && fgetc(file) != '0')
-		profile_warn(&s->profile, "kernel.numa_balancing is on: its hint faults cannot be told from "
+		profile_warn(&s->profile,
+			     "kernel.numa_balancing is on: its hint faults cannot be told from "
 			     "first touches here, and count as zero");
 	if (file)
 		fclose(file);
@@ -417,9 +430,12 @@ static int name_targets(struct session *s)
 		target->build_id = id ? strdup(id) : NULL;
 		r = id && !target->build_id ? -ENOMEM : 0;
 	}
-	for (const struct image *image = mappings_first(s->collector->mappings); !r && image; image = image->next)
-		if (s->command.pid == (pid_t)image->pid && !s->profile.nr_targets && image->own && image->id > 1)
-			r = profile_add_target(&s->profile, image->pid, image->comm, image->own->path,
+	for (const struct image *image = mappings_first(s->collector->mappings); !r && image;
+	     image = image->next)
+		if (s->command.pid == (pid_t)image->pid && !s->profile.nr_targets && image->own &&
+		    image->id > 1)
+			r = profile_add_target(&s->profile, image->pid, image->comm,
+					       image->own->path,
 					       symbolizer_build_id(s->symbolizer, image->own), 0);
 	return r;
 }
@@ -445,7 +461,8 @@ static int report(struct session *s)
 		r = output_commit(&s->output);
 	if (r)
 		log_error("cannot write the report to %s: %s",
-			  s->options->output ? s->options->output : "standard output", strerror(-r));
+			  s->options->output ? s->options->output : "standard output",
+			  strerror(-r));
 	return r;
 }
 
@@ -506,4 +523,3 @@ int session_run(const struct options *options)
 	release(&s);
 	return r;
 }
-

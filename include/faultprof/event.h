@@ -22,7 +22,7 @@ enum fp_kind {
 	FP_FILE_READ,  /* major: file page read from disk */
 	FP_FILE_MAP,   /* minor: file page already in the page cache */
 	FP_ZERO,       /* first touch of anonymous memory */
-	FP_COW,        /* write to a shared or write-protected page */
+	FP_COW,	       /* write to a shared or write-protected page */
 	FP_SHMEM,      /* shared memory; major when it came from swap */
 	FP_HUGE,       /* huge page allocated */
 	FP_OTHER,      /* NUMA hint, userfaultfd, spurious */
@@ -54,7 +54,7 @@ struct fp_site_key {
 /* Few members, for each costs an atomic operation a fault: those with a stall time are the sum of
  * the buckets. */
 struct fp_site_value {
-	fp_u64 untimed;  /* faults without a stall time */
+	fp_u64 untimed;	 /* faults without a stall time */
 	fp_u64 total_ns; /* of the others */
 	fp_u64 max_ns;
 	fp_u32 bucket[FP_STALL_BUCKETS];
@@ -72,11 +72,11 @@ enum fp_rule_how {
 	FP_RULE_RAW,  /* needs more than that (a signal frame, say): ship the stack */
 	FP_RULE_NONE, /* no unwind data: nobody can go on */
 };
-#define FP_RULE_OWN 1     /* the instruction is in the target's own binary */
+#define FP_RULE_OWN 1 /* the instruction is in the target's own binary */
 #define FP_RBP_SAME INT32_MIN
 struct fp_rule {
-	fp_u8 how;        /* enum fp_rule_how */
-	fp_u8 flags;      /* FP_RULE_OWN */
+	fp_u8 how;   /* enum fp_rule_how */
+	fp_u8 flags; /* FP_RULE_OWN */
 	fp_u16 reserved;
 	fp_s32 cfa_offset;
 	fp_s32 rbp_offset; /* caller's rbp stands at CFA + rbp_offset, or FP_RBP_SAME */
@@ -89,9 +89,9 @@ struct fp_rule_key {
 
 enum fp_event_type {
 	FP_EVENT_FAULT = 1, /* struct fp_fault_event */
-	FP_EVENT_FORK,      /* struct fp_task_event: pid is the child, other the parent */
-	FP_EVENT_EXEC,      /* struct fp_task_event: image is the new one, other the old */
-	FP_EVENT_EXIT,      /* struct fp_task_event: the last thread of pid is gone */
+	FP_EVENT_FORK,	    /* struct fp_task_event: pid is the child, other the parent */
+	FP_EVENT_EXEC,	    /* struct fp_task_event: image is the new one, other the old */
+	FP_EVENT_EXIT,	    /* struct fp_task_event: the last thread of pid is gone */
 };
 
 struct fp_event {
@@ -112,11 +112,11 @@ struct fp_task_event {
 
 /* Why a stack is shorter than the real one. */
 enum fp_stack_end {
-	FP_STACK_WHOLE,   /* reached the outermost frame, or (aggregated) the owner */
+	FP_STACK_WHOLE,	  /* reached the outermost frame, or (aggregated) the owner */
 	FP_STACK_NO_RULE, /* no unwind data at the last frame */
 	FP_STACK_ABSENT,  /* the stack page itself is not present */
-	FP_STACK_DEEP,    /* more frames, or more bytes, than are kept */
-	FP_STACK_LOST,    /* the ring had no room for the raw stack */
+	FP_STACK_DEEP,	  /* more frames, or more bytes, than are kept */
+	FP_STACK_LOST,	  /* the ring had no room for the raw stack */
 };
 
 #define FP_MAX_FRAMES 64
@@ -125,12 +125,13 @@ enum fp_stack_end {
 
 struct fp_fault_event {
 	struct fp_event h;
-	fp_u64 address;  /* that faulted, user space */
+	fp_u64 address;	 /* that faulted, user space */
 	fp_u64 stall_ns; /* 0: start not seen */
 	fp_u8 kind, access, mode, major;
 	fp_u8 stack_end; /* enum fp_stack_end */
-	fp_u8 nr_frames; /* valid in ip[]; ip[0] as in fp_site_key, then callers' return addresses */
-	fp_u8 raw;       /* a struct fp_raw_stack follows */
+	fp_u8 nr_frames; /* valid in ip[]; ip[0] as in fp_site_key, then callers' return addresses
+			  */
+	fp_u8 raw;	 /* a struct fp_raw_stack follows */
 	fp_u8 pad;
 	fp_u64 ip[FP_MAX_FRAMES];
 };
@@ -150,14 +151,15 @@ struct fp_target {
 
 /* Every place where something can be lost. The names stand in src/model/profile.c. */
 enum fp_loss {
-	FP_LOSS_DETAIL,  /* ring full: fault counted by site, its address and stack gone */
-	FP_LOSS_SITE,    /* site map full: fault counted by kind, its symbol gone */
-	FP_LOSS_STATE,   /* no task state: fault counted, no stall time, kind inferred */
-	FP_LOSS_START,   /* began before the run, or its start was missed: no stall time */
-	FP_LOSS_TARGET,  /* target map full: a process not followed, its faults not counted */
-	FP_LOSS_TASK,    /* ring full: a fork, exec or exit not told */
-	FP_LOSS_STACK,   /* stack cut short (any reason but FP_STACK_WHOLE) */
-	FP_LOSS_SKIPPED, /* the kernel did not run the program: counted later, no stall time, no stack */
+	FP_LOSS_DETAIL,	 /* ring full: fault counted by site, its address and stack gone */
+	FP_LOSS_SITE,	 /* site map full: fault counted by kind, its symbol gone */
+	FP_LOSS_STATE,	 /* no task state: fault counted, no stall time, kind inferred */
+	FP_LOSS_START,	 /* began before the run, or its start was missed: no stall time */
+	FP_LOSS_TARGET,	 /* target map full: a process not followed, its faults not counted */
+	FP_LOSS_TASK,	 /* ring full: a fork, exec or exit not told */
+	FP_LOSS_STACK,	 /* stack cut short (any reason but FP_STACK_WHOLE) */
+	FP_LOSS_SKIPPED, /* the kernel did not run the program: counted later, no stall time, no
+			    stack */
 	FP_LOSS_MAPPING, /* a mapping record lost: symbols may be unknown */
 	FP_LOSS_SAMPLE,	 /* perf tier: the ring had no room, fault not counted */
 	FP_NR_LOSSES,

@@ -9,7 +9,8 @@ struct strings { /* all zeros: none */
 	struct interned *first;
 };
 
-/* The one copy of @text, which lives until strings_release(). NULL for NULL and when out of memory. */
+/* The one copy of @text, which lives until strings_release(). NULL for NULL and when out of memory.
+ */
 const char *strings_intern(struct strings *strings, const char *text);
 void strings_release(struct strings *strings);
 

@@ -53,8 +53,8 @@ int privilege_suspend_bpf(bool suspend)
 	int r = now ? 0 : -ENOMEM;
 
 	for (int i = 0; !r && i < 2; i++) {
-		if (held(now, which[i]) && cap_set_flag(now, CAP_EFFECTIVE, 1, &which[i],
-							suspend ? CAP_CLEAR : CAP_SET))
+		if (held(now, which[i]) &&
+		    cap_set_flag(now, CAP_EFFECTIVE, 1, &which[i], suspend ? CAP_CLEAR : CAP_SET))
 			r = -errno;
 	}
 	if (!r && cap_set_proc(now))

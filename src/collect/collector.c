@@ -10,15 +10,16 @@ static int open_tier(enum tier tier, const struct collector_options *options,
 		     struct binary_table *binaries, struct collector **ret)
 {
 	bool perf = tier == TIER_PERF;
-	struct mappings_options wanted = { .data = perf, .self_numbered = perf,
+	struct mappings_options wanted = { .data = perf,
+					   .self_numbered = perf,
 					   .scope = MAPPINGS_SYSTEM };
 	struct mappings *mappings;
 	int r = mappings_new(binaries, &wanted, &mappings);
 
 	if (r)
 		return r;
-	r = perf ? perf_collector_new(options, mappings, ret) :
-		   live_collector_new(options, tier, mappings, ret);
+	r = perf ? perf_collector_new(options, mappings, ret)
+		 : live_collector_new(options, tier, mappings, ret);
 	if (r) {
 		mappings_free(mappings);
 		return r;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * What any collector does for its owner: it watches processes, hands on their faults one by one (or,
- * counted in the kernel, site by site) through a callback, and tells at the end what it could not
- * see. Which one it is, live.c or perf.c, is chosen once, by tier; nobody asks afterwards.
+ * What any collector does for its owner: it watches processes, hands on their faults one by one
+ * (or, counted in the kernel, site by site) through a callback, and tells at the end what it could
+ * not see. Which one it is, live.c or perf.c, is chosen once, by tier; nobody asks afterwards.
  */
 #ifndef COLLECT_COLLECTOR_H
 #define COLLECT_COLLECTOR_H
@@ -16,11 +16,11 @@
 #include "model/tier.h"
 
 struct collector_options {
-	bool inherit;		 /* follow children */
-	const char *comm;	 /* follow every process that executes a program of this name; or NULL */
-	bool open_ended;	 /* processes will be added after privileges were dropped */
-	uint64_t slow_ns;	 /* faults that take so long come one by one */
-	unsigned int sites;	 /* places that are told apart at a time; 0: default */
+	bool inherit;	    /* follow children */
+	const char *comm;   /* follow every process that executes a program of this name; or NULL */
+	bool open_ended;    /* processes will be added after privileges were dropped */
+	uint64_t slow_ns;   /* faults that take so long come one by one */
+	unsigned int sites; /* places that are told apart at a time; 0: default */
 	unsigned int ring_bytes; /* a power of two, of at least a page; 0: default */
 	bool debug;		 /* let libbpf say on stderr why the kernel refuses */
 };
@@ -67,7 +67,8 @@ struct collector {
 /* Opens the collector of @tier, and with TIER_AUTO the first that works. @binaries has to outlive
  * it. 0 or -errno; -ENOTSUP: @probe says why not. */
 int collector_open(enum tier tier, const struct collector_options *options,
-		   const struct probe *probe, struct binary_table *binaries, struct collector **ret);
+		   const struct probe *probe, struct binary_table *binaries,
+		   struct collector **ret);
 void collector_free(struct collector *collector); /* NULL is fine */
 
 /* Adds a process with all its threads; @on_exec: nothing counts until it calls exec. 0; -EEXIST: it

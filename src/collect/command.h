@@ -8,7 +8,7 @@
 
 struct command {
 	pid_t pid; /* 0: none */
-	int go;    /* a byte lets it exec; closing ends it */
+	int go;	   /* a byte lets it exec; closing ends it */
 	int error; /* errno of its exec, or end of file */
 };
 

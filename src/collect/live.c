@@ -4,9 +4,9 @@
  * stall time. Frequent faults are counted in the kernel by site and handed on when the site map
  * fills up, and at the end; the others come one by one.
  *
- * Creating it needs CAP_BPF and CAP_PERFMON. Once it is started, nothing does (before Linux 5.19, the
- * use of maps still needs CAP_BPF). Images are numbered by both sides: here when a process is added,
- * in the kernel at an exec.
+ * Creating it needs CAP_BPF and CAP_PERFMON. Once it is started, nothing does (before Linux 5.19,
+ * the use of maps still needs CAP_BPF). Images are numbered by both sides: here when a process is
+ * added, in the kernel at an exec.
  */
 #include <errno.h>
 #include <linux/perf_event.h>
@@ -60,13 +60,14 @@ static void choose_programs(struct faults *s, bool fentry)
 {
 	struct bpf_program *program;
 
-	bpf_object__for_each_program(program, s->obj) {
+	bpf_object__for_each_program(program, s->obj)
+	{
 		const char *section = bpf_program__section_name(program);
 		bool trampoline = !strncmp(section, "fentry/", 7) || !strncmp(section, "fexit/", 6);
 
 		if (trampoline) { /* no NUMA balancing, no task_numa_fault() */
-			bpf_program__set_autoload(program,
-						  fentry && probe_function(strchr(section, '/') + 1));
+			bpf_program__set_autoload(
+				program, fentry && probe_function(strchr(section, '/') + 1));
 		} else if (!strncmp(section, "tp_btf/", 7)) {
 			const char *name = section + 7;
 			bool by_counter = !strcmp(name, "rss_stat") || !strncmp(name, "mm_", 3);
@@ -191,8 +192,7 @@ static int live_add(struct collector *collector, pid_t pid, bool on_exec)
 	return r;
 }
 
-static int attach_completion(struct live *c, int cpu, uint64_t config,
-			     struct bpf_program *program)
+static int attach_completion(struct live *c, int cpu, uint64_t config, struct bpf_program *program)
 {
 	struct perf_event_attr attr = {
 		.type = PERF_TYPE_SOFTWARE,
@@ -313,8 +313,8 @@ static int on_event(void *ctx, void *data, size_t size)
 	return size < sizeof(struct fp_task_event) ? -EBADMSG : take_task(c, data);
 }
 
-static int hand_on_site(void *arg, const struct fp_site_key *key,
-			const struct fp_site_value *value, unsigned int nr_ips)
+static int hand_on_site(void *arg, const struct fp_site_key *key, const struct fp_site_value *value,
+			unsigned int nr_ips)
 {
 	struct live *c = arg;
 	struct fault fault = {
@@ -453,11 +453,11 @@ static int live_drop_privileges(struct collector *collector)
 	return r ? r : privilege_drop(keep);
 }
 
-#define OPS(text)                                                                                  \
-	{                                                                                          \
-		.description = text, .add = live_add, .start = live_start,                         \
-		.drop_privileges = live_drop_privileges, .poll = live_poll, .teach = live_teach,   \
-		.stop = live_stop, .counts = live_counts, .alive = live_alive, .free = live_free,  \
+#define OPS(text)                                                                                 \
+	{                                                                                         \
+		.description = text, .add = live_add, .start = live_start,                        \
+		.drop_privileges = live_drop_privileges, .poll = live_poll, .teach = live_teach,  \
+		.stop = live_stop, .counts = live_counts, .alive = live_alive, .free = live_free, \
 	}
 
 static const struct collector_ops fentry_ops = OPS("fentry (BPF at fault handlers)");

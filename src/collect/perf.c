@@ -96,8 +96,7 @@ static uint64_t all_regs(void)
 	return mask;
 }
 
-static void fault_attr(const struct perf *c, unsigned int spec,
-		       struct perf_event_attr *attr)
+static void fault_attr(const struct perf *c, unsigned int spec, struct perf_event_attr *attr)
 {
 	const struct spec *s = &specs[spec];
 
@@ -209,7 +208,8 @@ static int perf_add(struct collector *collector, pid_t pid, bool on_exec)
 	struct image *image;
 	size_t at = 0, before, alive = 0;
 	bool late = c->rings->events;
-	int r = pid_list_has(&c->added, pid) ? -EEXIST : mappings_attach(c->base.mappings, pid, &image);
+	int r = pid_list_has(&c->added, pid) ? -EEXIST
+					     : mappings_attach(c->base.mappings, pid, &image);
 
 	if (r)
 		return r;
@@ -313,8 +313,7 @@ static bool take_stack(struct perf *c, const struct sample *sample)
 	return true;
 }
 
-static int sample_image(struct perf *c, const struct sample *sample,
-			const struct image **ret)
+static int sample_image(struct perf *c, const struct sample *sample, const struct image **ret)
 {
 	struct image *image = mappings_image_of(c->base.mappings, sample->pid, sample->time_ns);
 	int r = image ? 0 : mappings_attach(c->base.mappings, sample->pid, &image);

@@ -24,7 +24,8 @@ static const struct {
 	[PROBE_PIDS] = { "PIDs of the host", "what BPF programs know processes by" },
 	[PROBE_START] = { "page_fault tracepoints", "start of a fault: stall time and access" },
 	[PROBE_FENTRY] = { "fentry", "kind of fault by the handler it goes through (fentry tier)" },
-	[PROBE_RSS_STAT] = { "rss_stat", "kind of fault by the counter it moves (tracepoint tier)" },
+	[PROBE_RSS_STAT] = { "rss_stat",
+			     "kind of fault by the counter it moves (tracepoint tier)" },
 	[PROBE_PERF_ALL] = { "perf events, system", "completed faults for the BPF programs" },
 	[PROBE_PERF_KERNEL] = { "perf events, kernel", "kernel-mode faults in the perf tier" },
 	[PROBE_PERF_USER] = { "perf events, user", "user-mode faults in the perf tier" },
@@ -123,7 +124,8 @@ static int try_event(int cpu, bool exclude_kernel)
 		.exclude_kernel = exclude_kernel,
 		.exclude_hv = 1,
 	};
-	int fd = syscall(SYS_perf_event_open, &attr, cpu < 0 ? 0 : -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
+	int fd = syscall(SYS_perf_event_open, &attr, cpu < 0 ? 0 : -1, cpu, -1,
+			 PERF_FLAG_FD_CLOEXEC);
 
 	if (fd < 0)
 		return errno;
@@ -206,8 +208,8 @@ const char *probe_remedy(enum probe_what what, const struct probe *p)
 	case PROBE_BTF:
 		return "use a kernel built with CONFIG_DEBUG_INFO_BTF";
 	case PROBE_BPF:
-		return denied ? "run as root, or with CAP_BPF and CAP_PERFMON" :
-				"use a kernel with BPF and BTF";
+		return denied ? "run as root, or with CAP_BPF and CAP_PERFMON"
+			      : "use a kernel with BPF and BTF";
 	case PROBE_PIDS:
 		return "run it on the host, or in a container with --pid=host";
 	case PROBE_START:
@@ -221,7 +223,8 @@ const char *probe_remedy(enum probe_what what, const struct probe *p)
 	default:
 		if (denied && p->paranoid > 2)
 			return "run as root, or lower kernel.perf_event_paranoid to 2";
-		return denied ? "run as root or with CAP_PERFMON, or lower kernel.perf_event_paranoid" :
-				"use a kernel with CONFIG_PERF_EVENTS";
+		return denied ? "run as root or with CAP_PERFMON, or lower "
+				"kernel.perf_event_paranoid"
+			      : "use a kernel with CONFIG_PERF_EVENTS";
 	}
 }

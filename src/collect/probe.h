@@ -8,15 +8,15 @@
 #include "model/tier.h"
 
 enum probe_what {
-	PROBE_BTF,	  /* type information of the kernel */
-	PROBE_BPF,	  /* BPF programs may be loaded */
-	PROBE_PIDS,	  /* process numbers are those of the kernel: no PID namespace */
-	PROBE_START,	  /* tracepoints at the start of a fault */
-	PROBE_FENTRY,	  /* programs attach to kernel functions */
-	PROBE_RSS_STAT,	  /* the tracepoint that names the counter that moved, exact from 6.2 on */
-	PROBE_PERF_ALL,	  /* page-fault events of any process */
+	PROBE_BTF,	   /* type information of the kernel */
+	PROBE_BPF,	   /* BPF programs may be loaded */
+	PROBE_PIDS,	   /* process numbers are those of the kernel: no PID namespace */
+	PROBE_START,	   /* tracepoints at the start of a fault */
+	PROBE_FENTRY,	   /* programs attach to kernel functions */
+	PROBE_RSS_STAT,	   /* the tracepoint that names the counter that moved, exact from 6.2 on */
+	PROBE_PERF_ALL,	   /* page-fault events of any process */
 	PROBE_PERF_KERNEL, /* page-fault events raised in kernel mode, of own processes */
-	PROBE_PERF_USER,  /* page-fault events in user mode, of own processes */
+	PROBE_PERF_USER,   /* page-fault events in user mode, of own processes */
 	PROBE_NR,
 };
 
@@ -29,8 +29,9 @@ void probe_run(struct probe *ret);
 /* Frees the kernel's type information, some MB; after it, no hook is found any more. */
 void probe_release(void);
 const char *probe_name(enum probe_what what);
-const char *probe_use(enum probe_what what);	/* what it is good for */
-const char *probe_remedy(enum probe_what what, const struct probe *probe); /* how to get it, as an order */
+const char *probe_use(enum probe_what what); /* what it is good for */
+const char *probe_remedy(enum probe_what what,
+			 const struct probe *probe); /* how to get it, as an order */
 
 /* The first thing that @tier lacks here; PROBE_NR: nothing, it works. */
 enum probe_what probe_obstacle(const struct probe *probe, enum tier tier);

@@ -39,7 +39,8 @@ static int drain_map(struct sites *s, int fd, site_fn fn, void *arg)
 
 	while (!r && !last) {
 		nr = BATCH < s->room ? BATCH : s->room;
-		if (bpf_map_lookup_and_delete_batch(fd, in, &batch, s->keys, s->values, &nr, NULL)) {
+		if (bpf_map_lookup_and_delete_batch(fd, in, &batch, s->keys, s->values, &nr,
+						    NULL)) {
 			if (errno != ENOENT)
 				return -errno;
 			last = 1;

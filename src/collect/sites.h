@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * The faults that the kernel side counted by site. There are two maps: one is filled while the other
- * is emptied. After the switch, a program that read the old value may still be writing;
+ * The faults that the kernel side counted by site. There are two maps: one is filled while the
+ * other is emptied. After the switch, a program that read the old value may still be writing;
  * sites_wait() waits for all of them. What found no room in a map stands in an array by its kind.
  */
 #ifndef COLLECT_SITES_H
@@ -17,10 +17,11 @@ typedef int (*site_fn)(void *arg, const struct fp_site_key *key, const struct fp
 		       unsigned int nr_ips);
 
 struct sites {
-	int map[2], overflow; /* descriptors, borrowed */
+	int map[2], overflow;	/* descriptors, borrowed */
 	volatile uint32_t *odd; /* the kernel side's: which map is filled */
 	unsigned int room;	/* of one map, entries */
-	uint64_t added, faults; /* what the kernel side had counted when the maps were switched last */
+	uint64_t added,
+		faults; /* what the kernel side had counted when the maps were switched last */
 	struct fp_site_key *keys; /* of one batch */
 	struct fp_site_value *values;
 };

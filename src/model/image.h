@@ -14,9 +14,9 @@
 /* One ELF file, known by device and inode. Owned by the binary table, lives until it is freed. */
 struct binary {
 	uint64_t device, inode; /* both 0: no file (the vdso, anonymous code) */
-	char *path;             /* as the target sees it; "[vdso]" for the vdso */
-	char *name;             /* last part of path, without " (deleted)"; what reports print */
-	int fd;                 /* open for reading, or -1 when it could not be opened */
+	char *path;		/* as the target sees it; "[vdso]" for the vdso */
+	char *name;		/* last part of path, without " (deleted)"; what reports print */
+	int fd;			/* open for reading, or -1 when it could not be opened */
 	struct binary *next;
 };
 
@@ -35,14 +35,14 @@ struct region {
 	uint64_t born_ns;    /* CLOCK_MONOTONIC; 0: there when the run began */
 	bool exec, write, shared;
 	struct binary *binary; /* NULL: no file; not owned */
-	char name[32];         /* "[heap]", "[stack]", or "" */
+	char name[32];	       /* "[heap]", "[stack]", or "" */
 };
 
 struct image {
 	uint32_t id;
 	uint32_t pid; /* the process it was first seen in */
 	char comm[16];
-	struct binary *own; /* the target's own binary; NULL: not known; not owned */
+	struct binary *own;	/* the target's own binary; NULL: not known; not owned */
 	struct region *regions; /* in order of birth */
 	size_t nr_regions;
 	struct image *next;

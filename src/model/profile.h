@@ -8,8 +8,8 @@
 struct profile_target {
 	uint32_t pid;
 	char comm[16];
-	char *exe;      /* NULL: not known; owned */
-	char *build_id; /* hex; NULL: not known; owned */
+	char *exe;	      /* NULL: not known; owned */
+	char *build_id;	      /* hex; NULL: not known; owned */
 	unsigned int threads; /* when the run began; 0: not known */
 };
 
@@ -23,11 +23,11 @@ struct profile_symbol {
 	const char *inlined; /* innermost inlined function at the place; NULL: none */
 	unsigned int line;   /* in @file; 0: not known */
 	uint64_t offset;     /* of the place in the function, bytes */
-	bool has_name;       /* false: symbol is built from an address */
+	bool has_name;	     /* false: symbol is built from an address */
 	enum fp_kind kind;
 	enum fp_mode mode;
 	struct stall stall;
-	uint64_t in_stacks;  /* those of its faults that are in profile.stacks too */
+	uint64_t in_stacks; /* those of its faults that are in profile.stacks too */
 };
 
 /* Faults that came with a full stack, grouped by comm, kind and frames. Strings as above; an
@@ -42,21 +42,21 @@ struct profile_stack {
 
 struct profile {
 	uint64_t begin_ns, end_ns; /* CLOCK_MONOTONIC */
-	const char *tier;          /* how it was measured, one phrase; borrowed */
-	bool kernel_unseen;        /* kernel-mode faults could not be observed: user mode is all */
-	bool access_unknown;       /* access[] means nothing */
-	bool stall_known;          /* false: this tier has no stall times; sinks print null */
-	bool kinds_inferred;       /* kinds come from mappings, not from the kernel's own path */
+	const char *tier;	   /* how it was measured, one phrase; borrowed */
+	bool kernel_unseen;	   /* kernel-mode faults could not be observed: user mode is all */
+	bool access_unknown;	   /* access[] means nothing */
+	bool stall_known;	   /* false: this tier has no stall times; sinks print null */
+	bool kinds_inferred;	   /* kinds come from mappings, not from the kernel's own path */
 	struct stall kinds[FP_NR_KINDS];
 	uint64_t major, minor, user, kernel;
 	uint64_t access[FP_NR_ACCESSES];
-	uint64_t failed;              /* ended in a signal, or restarted: never completed */
+	uint64_t failed; /* ended in a signal, or restarted: never completed */
 	uint64_t lost[FP_NR_LOSSES];
 	struct profile_target *targets;
 	size_t nr_targets;
 	struct profile_symbol **symbols; /* owned; sorted by profile_finish(): most faults first */
 	size_t nr_symbols;
-	struct profile_stack **stacks;   /* likewise */
+	struct profile_stack **stacks; /* likewise */
 	size_t nr_stacks;
 	char **warnings; /* what could not be observed, and why */
 	size_t nr_warnings;
@@ -74,15 +74,15 @@ int profile_add(struct profile *profile, const struct resolved_fault *fault);
 int profile_add_target(struct profile *profile, uint32_t pid, const char *comm, const char *exe,
 		       const char *build_id, unsigned int threads);
 
-__attribute__((format(printf, 2, 3)))
-int profile_warn(struct profile *profile, const char *format, ...);
+__attribute__((format(printf, 2, 3))) int profile_warn(struct profile *profile, const char *format,
+						       ...);
 
 /* Sorts, and settles the most frequent place of each symbol. Call once, before any sink. */
 int profile_finish(struct profile *profile);
 
-uint64_t profile_faults(const struct profile *profile);   /* completed, all kinds */
+uint64_t profile_faults(const struct profile *profile);	  /* completed, all kinds */
 uint64_t profile_stall_ns(const struct profile *profile); /* total over all kinds */
-double profile_seconds(const struct profile *profile);    /* from begin to end */
+double profile_seconds(const struct profile *profile);	  /* from begin to end */
 
 /* The losses that make the report's numbers wrong: faults not counted (SAMPLE, and TARGET, which
  * counts processes), without a symbol (SITE), or without the address and stack that others of their
@@ -91,10 +91,10 @@ double profile_seconds(const struct profile *profile);    /* from begin to end *
 uint64_t profile_lost(const struct profile *profile);
 bool loss_counts(enum fp_loss loss); /* is it part of profile_lost()? */
 
-const char *kind_name(enum fp_kind kind);     /* "swap-in" … */
+const char *kind_name(enum fp_kind kind);	     /* "swap-in" … */
 int kind_parse(const char *name, enum fp_kind *ret); /* 0 or -EINVAL */
-const char *mode_name(enum fp_mode mode);     /* "user", "kernel" */
-const char *loss_name(enum fp_loss loss);     /* short key for JSON: "detail" … */
-const char *loss_text(enum fp_loss loss);     /* one clause for people */
+const char *mode_name(enum fp_mode mode);	     /* "user", "kernel" */
+const char *loss_name(enum fp_loss loss);	     /* short key for JSON: "detail" … */
+const char *loss_text(enum fp_loss loss);	     /* one clause for people */
 
 #endif

@@ -7,7 +7,7 @@
 
 struct stall {
 	uint64_t faults;   /* all faults of the group */
-	uint64_t timed;    /* those whose stall time is known */
+	uint64_t timed;	   /* those whose stall time is known */
 	uint64_t total_ns; /* over the timed ones */
 	uint64_t max_ns;
 	uint64_t bucket[FP_STALL_BUCKETS];

@@ -22,11 +22,11 @@ struct tally_key {
 
 struct tally_entry {
 	UT_hash_handle hh;
-	uint64_t time_ns;       /* of the last fault; 0: counted in the kernel */
-	struct stall *stall;    /* NULL while there are few */
+	uint64_t time_ns;	 /* of the last fault; 0: counted in the kernel */
+	struct stall *stall;	 /* NULL while there are few */
 	uint64_t few[TALLY_FEW]; /* stall times; 0: not known */
 	unsigned int nr_few;
-	struct tally_key key;   /* cut after nr_ips */
+	struct tally_key key; /* cut after nr_ips */
 };
 
 struct tally {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * Does nothing but BPF map operations, on the CPU it is told. While one is under way the kernel runs
- * no perf_event program on that CPU, also for a process that takes the CPU away in the middle.
+ * Does nothing but BPF map operations, on the CPU it is told. While one is under way the kernel
+ * runs no perf_event program on that CPU, also for a process that takes the CPU away in the middle.
  *
  * mapbusy CPU: says "ready", then works until it is killed.
  */
