@@ -21,12 +21,11 @@
 #include "base/text.h"
 #include "collect/collector.h"
 #include "collect/command.h"
-#include "collect/procfs.h"
+#include "session_targets.h"
 #include "symbolize/resolve.h"
 
 #define SLICE_MS 100
 #define SCAN_NS 250000000ULL
-#define MAX_TARGETS 64 /* listed in the report */
 
 struct session {
 	const struct options *options;
@@ -36,7 +35,7 @@ struct session {
 	struct symbolizer *symbolizer;
 	struct command command;
 	struct output output;
-	struct pid_list targets; /* all that were ever added */
+	struct targets targets;
 	struct tally tally;
 	struct profile profile;
 	uint64_t cut_stacks; /* FP_LOSS_STACK found here */
@@ -107,126 +106,6 @@ static int on_fault(void *arg, const struct fault *fault)
 			  end);
 }
 
-/* ---- targets ---- */
-
-static int tell_add(pid_t pid, int r)
-{
-	switch (-r) {
-	case ESRCH:
-	case ENOENT:
-		log_error("no process %d; ps shows those that are there", pid);
-		break;
-	case EINVAL:
-		log_error("%d is a thread; give the PID of its process", pid);
-		break;
-	case EACCES:
-	case EPERM:
-		log_error("not allowed to watch process %d: run as root, or with CAP_BPF, "
-			  "CAP_PERFMON, "
-			  "CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH",
-			  pid);
-		break;
-	case E2BIG:
-		log_error("too many processes at once; watch fewer of them");
-		break;
-	default:
-		log_error("cannot watch process %d: %s", pid, strerror(-r));
-	}
-	return r;
-}
-
-static int add_target(struct session *s, pid_t pid, bool on_exec)
-{
-	char comm[16] = "", exe[4096];
-	unsigned int threads = 0;
-	bool has_exe;
-	int r;
-
-	if (procfs_is_kernel_thread(pid))
-		return -ENOEXEC;
-	has_exe = !procfs_exe(pid, exe, sizeof(exe));
-	procfs_comm(pid, comm);
-	procfs_threads(pid, &threads);
-	r = collector_add(s->collector, pid, on_exec);
-	if (!r)
-		r = pid_list_add(&s->targets, pid);
-	if (!r && s->profile.nr_targets < MAX_TARGETS && !on_exec)
-		r = profile_add_target(&s->profile, pid, comm, has_exe ? exe : NULL, NULL, threads);
-	return r;
-}
-
-static int find_targets(const struct session *s, struct pid_list *list)
-{
-	const struct options *o = s->options;
-	int r = 0;
-
-	if (o->comm)
-		r = procfs_pids_by_comm(o->comm, list);
-	else if (o->cgroup)
-		r = procfs_pids_of_cgroup(o->cgroup, list);
-	else
-		for (size_t i = 0; !r && i < o->nr_pids; i++)
-			r = pid_list_add(list, o->pids[i]);
-	return r;
-}
-
-/* --comm and --cgroup: processes come and go; one that is gone, or not ours, is passed by. */
-static int scan_targets(struct session *s, size_t *refused)
-{
-	struct pid_list found = { 0 };
-	int r = find_targets(s, &found);
-
-	for (size_t i = 0; !r && i < found.nr; i++) {
-		if (found.pids[i] == getpid())
-			continue;
-		r = add_target(s, found.pids[i], false);
-		if (r == -EACCES || r == -EPERM)
-			++*refused;
-		if (r != -ENOMEM)
-			r = 0;
-	}
-	pid_list_release(&found);
-	return r;
-}
-
-static int first_targets(struct session *s)
-{
-	const struct options *o = s->options;
-	size_t refused = 0;
-	int r;
-
-	if (o->command) {
-		r = add_target(s, s->command.pid, true);
-		return r ? tell_add(s->command.pid, r) : 0;
-	}
-	for (size_t i = 0; i < o->nr_pids; i++) {
-		r = add_target(s, o->pids[i], false);
-		if (r == -ENOEXEC) {
-			log_error("%d is a kernel thread: it has no memory of its own to fault on",
-				  o->pids[i]);
-			return r;
-		}
-		if (r && r != -EEXIST)
-			return tell_add(o->pids[i], r);
-	}
-	if (o->nr_pids)
-		return 0;
-	r = scan_targets(s, &refused);
-	if (r) {
-		log_error("cannot find the processes of %s: %s", o->cgroup ? o->cgroup : o->comm,
-			  strerror(-r));
-	} else if (!s->targets.nr && refused) {
-		log_error("not allowed to watch the processes of %s: run as root",
-			  o->cgroup ? o->cgroup : o->comm);
-		r = -EPERM;
-	} else if (!s->targets.nr && o->comm) {
-		log_error("no process is called '%s'; names are those of ps -e, 15 bytes at most",
-			  o->comm);
-		r = -ESRCH;
-	}
-	return r;
-}
-
 /* ---- the tier ---- */
 
 static int tell_obstacle(const struct session *s, enum tier tier, int r)
@@ -264,6 +143,16 @@ static int open_collector(struct session *s)
 }
 
 /* ---- the run ---- */
+
+static int find_targets(struct session *s)
+{
+	s->targets = (struct targets){
+		.options = s->options,
+		.collector = s->collector,
+		.profile = &s->profile,
+	};
+	return targets_first(&s->targets, s->command.pid);
+}
 
 static int start(struct session *s)
 {
@@ -325,7 +214,6 @@ static int collect(struct session *s)
 	uint64_t end = s->options->duration_s
 			       ? s->profile.begin_ns + (uint64_t)(s->options->duration_s * 1e9)
 			       : UINT64_MAX;
-	size_t refused = 0;
 	int r = 0;
 
 	while (!r && !interrupted) {
@@ -345,8 +233,7 @@ static int collect(struct session *s)
 		s->scanned_ns = now;
 		if (all_gone(s))
 			break;
-		if (s->options->comm || s->options->cgroup)
-			r = scan_targets(s, &refused);
+		r = targets_scan(&s->targets);
 	}
 	s->profile.end_ns = clock_now_ns();
 	if (!r)
@@ -473,7 +360,7 @@ static void release(struct session *s)
 	binary_table_release(&s->binaries);
 	command_release(&s->command);
 	output_abort(&s->output);
-	pid_list_release(&s->targets);
+	targets_release(&s->targets);
 	tally_release(&s->tally);
 	profile_release(&s->profile);
 }
@@ -509,7 +396,7 @@ int session_run(const struct options *options)
 	if (!r)
 		r = open_collector(&s);
 	if (!r)
-		r = first_targets(&s);
+		r = find_targets(&s);
 	if (!r) {
 		catch_signals();
 		r = start(&s);

@@ -24,6 +24,7 @@
 #include "base/clock.h"
 #include "base/privilege.h"
 #include "collect/collector.h"
+#include "collect/procfs.h"
 #include "collect/sites.h"
 #include "faultprof/event.h"
 #include "faults.skel.h"
@@ -44,8 +45,9 @@ struct live {
 	const struct fp_counts *per_cpu; /* mapped, of nr_cpus */
 	int last; /* reading it settles the last fault of each thread; -1: not open */
 	uint64_t polled_ns;
-	uint64_t lost_mappings; /* FP_LOSS_MAPPING found here */
-	collect_fault_fn fn;	/* during a poll */
+	struct pid_list refused; /* targets for which there was no room */
+	uint64_t lost_mappings;	 /* FP_LOSS_MAPPING found here */
+	collect_fault_fn fn;	 /* during a poll */
 	void *arg;
 };
 
@@ -153,6 +155,7 @@ static void live_free(struct collector *collector)
 		munmap((void *)c->per_cpu, c->nr_cpus * sizeof(*c->per_cpu));
 	faults__destroy(c->skeleton);
 	sites_release(&c->sites);
+	pid_list_release(&c->refused);
 	image_free(c->unknown);
 	free(c->completions);
 	free(c);
@@ -176,13 +179,18 @@ static int live_add(struct collector *collector, pid_t pid, bool on_exec)
 
 	if (!bpf_map_lookup_elem(map, &key, &target))
 		return -EEXIST;
+	if (pid_list_has(&c->refused, pid))
+		return -E2BIG;
 	fd = syscall(SYS_pidfd_open, pid, 0);
 	if (fd < 0)
 		return -errno;
 	target.image = __atomic_add_fetch(&c->skeleton->bss->last_image, 1, __ATOMIC_RELAXED);
 	r = mappings_image_attached(c->base.mappings, target.image, pid, &image);
-	if (!r && bpf_map_update_elem(map, &key, &target, BPF_NOEXIST))
+	if (!r && bpf_map_update_elem(map, &key, &target, BPF_NOEXIST)) {
 		r = -errno;
+		if (r == -E2BIG && pid_list_add(&c->refused, pid))
+			r = -ENOMEM;
+	}
 	/* Its exit may have come before the program knew it. */
 	if (!r && !pidfd_alive(fd)) {
 		bpf_map_delete_elem(map, &key);
@@ -432,6 +440,7 @@ static void live_counts(const struct collector *collector, struct collect_counts
 	};
 	memcpy(ret->lost, counts.lost, sizeof(ret->lost));
 	ret->lost[FP_LOSS_MAPPING] += c->lost_mappings;
+	ret->lost[FP_LOSS_TARGET] += c->refused.nr;
 }
 
 static bool live_alive(const struct collector *collector)

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+#include "session_targets.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+#define LISTED 64
+
+static int tell_add(pid_t pid, int r)
+{
+	switch (-r) {
+	case ESRCH:
+	case ENOENT:
+		log_error("no process %d; ps shows those that are there", pid);
+		break;
+	case EINVAL:
+		log_error("%d is a thread; give the PID of its process", pid);
+		break;
+	case EACCES:
+	case EPERM:
+		log_error("not allowed to watch process %d: run as root, or with CAP_BPF, "
+			  "CAP_PERFMON, "
+			  "CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH",
+			  pid);
+		break;
+	case E2BIG:
+		log_error("too many processes at once; watch fewer of them");
+		break;
+	default:
+		log_error("cannot watch process %d: %s", pid, strerror(-r));
+	}
+	return r;
+}
+
+static int add(struct targets *t, pid_t pid, bool on_exec)
+{
+	char comm[16] = "", exe[4096];
+	unsigned int threads = 0;
+	bool has_exe;
+	int r;
+
+	if (procfs_is_kernel_thread(pid))
+		return -ENOEXEC;
+	has_exe = !procfs_exe(pid, exe, sizeof(exe));
+	procfs_comm(pid, comm);
+	procfs_threads(pid, &threads);
+	r = collector_add(t->collector, pid, on_exec);
+	if (!r)
+		r = pid_list_add(&t->added, pid);
+	if (!r && t->profile->nr_targets < LISTED && !on_exec)
+		r = profile_add_target(t->profile, pid, comm, has_exe ? exe : NULL, NULL, threads);
+	return r;
+}
+
+static int find(const struct targets *t, struct pid_list *list)
+{
+	const struct options *o = t->options;
+	int r = 0;
+
+	if (o->comm)
+		r = procfs_pids_by_comm(o->comm, list);
+	else if (o->cgroup)
+		r = procfs_pids_of_cgroup(o->cgroup, list);
+	else
+		for (size_t i = 0; !r && i < o->nr_pids; i++)
+			r = pid_list_add(list, o->pids[i]);
+	return r;
+}
+
+static int scan(struct targets *t, size_t *refused)
+{
+	struct pid_list found = { 0 };
+	int r = find(t, &found);
+
+	for (size_t i = 0; !r && i < found.nr; i++) {
+		if (found.pids[i] == getpid())
+			continue;
+		r = add(t, found.pids[i], false);
+		if (r == -EACCES || r == -EPERM)
+			++*refused;
+		if (r != -ENOMEM)
+			r = 0;
+	}
+	pid_list_release(&found);
+	return r;
+}
+
+int targets_first(struct targets *t, pid_t command)
+{
+	const struct options *o = t->options;
+	size_t refused = 0;
+	int r;
+
+	if (command) {
+		r = add(t, command, true);
+		return r ? tell_add(command, r) : 0;
+	}
+	for (size_t i = 0; i < o->nr_pids; i++) {
+		r = add(t, o->pids[i], false);
+		if (r == -ENOEXEC) {
+			log_error("%d is a kernel thread: it has no memory of its own to fault on",
+				  o->pids[i]);
+			return r;
+		}
+		if (r && r != -EEXIST)
+			return tell_add(o->pids[i], r);
+	}
+	if (o->nr_pids)
+		return 0;
+	r = scan(t, &refused);
+	if (r) {
+		log_error("cannot find the processes of %s: %s", o->cgroup ? o->cgroup : o->comm,
+			  strerror(-r));
+	} else if (!t->added.nr && refused) {
+		log_error("not allowed to watch the processes of %s: run as root",
+			  o->cgroup ? o->cgroup : o->comm);
+		r = -EPERM;
+	} else if (!t->added.nr && o->comm) {
+		log_error("no process is called '%s'; names are those of ps -e, 15 bytes at most",
+			  o->comm);
+		r = -ESRCH;
+	}
+	return r;
+}
+
+int targets_scan(struct targets *t)
+{
+	size_t refused = 0;
+
+	return t->options->comm || t->options->cgroup ? scan(t, &refused) : 0;
+}
+
+void targets_release(struct targets *t)
+{
+	pid_list_release(&t->added);
+}
