@@ -34,7 +34,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 2 << 20);
+	__uint(max_entries, 4 << 20);
 } ring SEC(".maps");
 
 /* The event under construction. The slack lets the verifier see that a whole page fits behind any

@@ -87,29 +87,32 @@ int on_last(struct bpf_iter__task *ctx)
 	return 0;
 }
 
+/* Stack bytes that lead to the owner nearly always: what is shipped while user space is late to
+ * learn, so that a burst of faults at a new place does not fill the ring. */
+#define SHORT_STACK 1024
+
 static __always_inline void tell_fault(struct scratch *s, enum walk_result result,
 				       const struct fp_site_key *key)
 {
+	bool crowded = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >
+		       bpf_ringbuf_query(&ring, BPF_RB_RING_SIZE) / 4;
 	struct fp_fault_event *fault = &s->fault;
 	fp_u64 size = offsetof(struct fp_fault_event, ip) +
 		      sizeof(fault->ip[0]) * (fault->nr_frames & (2 * FP_MAX_FRAMES - 1));
-	bool urgent;
-	long failed;
 
 	fault->raw = result == WALK_MISS;
 	if (fault->raw) {
+		if (crowded && s->raw.bytes > SHORT_STACK)
+			s->raw.bytes = SHORT_STACK;
 		size = sizeof(struct fp_fault_event) + offsetof(struct fp_raw_stack, data) +
 		       (s->raw.bytes & (2 * FP_STACK_BYTES - 1));
 		if (size > sizeof(*s))
 			size = sizeof(*s);
 	}
 	fault->h.size = size;
-	/* Else it is read some ten times a second. */
-	urgent = fault->raw || bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >
-				       bpf_ringbuf_query(&ring, BPF_RB_RING_SIZE) / 4;
-	failed =
-		bpf_ringbuf_output(&ring, s, size, urgent ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
-	if (!failed)
+	/* What is not urgent is read some ten times a second. */
+	if (!bpf_ringbuf_output(&ring, s, size,
+				fault->raw || crowded ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP))
 		return;
 	lose(FP_LOSS_DETAIL);
 	count_site(key, fault->stall_ns);
@@ -170,13 +173,7 @@ static __always_inline int complete(struct bpf_perf_event_data *ctx, bool major)
 		return 0;
 	fault = &s->fault;
 	fault->h.image = key.image;
-	result = walk(fault, regs, !detail);
-	if (!detail && result == WALK_OWN) {
-		fp_u32 last = fault->nr_frames - 1;
-
-		key.ip[2] = fault->ip[last & (FP_MAX_FRAMES - 1)];
-		key.ip[1] = last ? fault->ip[(last - 1) & (FP_MAX_FRAMES - 1)] : 0;
-	}
+	result = walk(fault, &key, regs, !detail);
 	if (!detail && result != WALK_MISS) {
 		if (result == WALK_DONE)
 			lose(FP_LOSS_STACK);

@@ -80,7 +80,7 @@ static __always_inline struct task_state *state_of(struct task_struct *task)
 	fp_u32 tgid;
 
 	if (state)
-		return state->image ? state : 0;
+		return state;
 	tgid = task->tgid;
 	target = bpf_map_lookup_elem(&targets, &tgid);
 	if (!target || target->on_exec)

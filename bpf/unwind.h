@@ -23,11 +23,13 @@ enum walk_result {
 	WALK_MISS, /* user space has to unwind */
 };
 
-/* Fills ip[], nr_frames and stack_end; ends at the first own frame when @until_own. */
-static __always_inline enum walk_result walk(struct fp_fault_event *fault,
+/* Fills ip[], nr_frames and stack_end, and in @site of a kernel-mode fault its owner; ends there
+ * when
+ * @until_own. */
+static __always_inline enum walk_result walk(struct fp_fault_event *fault, struct fp_site_key *site,
 					     const struct pt_regs *regs, bool until_own)
 {
-	fp_u64 ip = regs->ip, sp = regs->sp, bp = regs->bp, cfa;
+	fp_u64 ip = regs->ip, sp = regs->sp, bp = regs->bp, callee = 0, cfa;
 	struct fp_rule_key key = { .image = fault->h.image };
 	struct fp_rule *rule;
 
@@ -40,8 +42,13 @@ static __always_inline enum walk_result walk(struct fp_fault_event *fault,
 		rule = bpf_map_lookup_elem(&rules, &key);
 		if (!rule || rule->how == FP_RULE_RAW)
 			return WALK_MISS;
-		if (until_own && rule->flags & FP_RULE_OWN)
-			return WALK_OWN;
+		if (site->mode == FP_KERNEL && rule->flags & FP_RULE_OWN && !site->ip[2]) {
+			site->ip[1] = callee;
+			site->ip[2] = ip;
+			if (until_own)
+				return WALK_OWN;
+		}
+		callee = ip;
 		if (rule->how == FP_RULE_END)
 			return WALK_DONE;
 		if (rule->how == FP_RULE_NONE) {

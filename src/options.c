@@ -258,7 +258,7 @@ static const struct {
 	  "record faults that take so long one by one (default 1000)" },
 	{ 0, "tier", "TIER", set_tier, "measure by fentry, tracepoint or perf (default: auto)" },
 	{ 0, "sites", "N", set_sites, "places in the code that can be told apart (default 8192)" },
-	{ 0, "ring", "KB", set_ring, "buffer for faults recorded one by one (default 2048)" },
+	{ 0, "ring", "KB", set_ring, "buffer for faults recorded one by one (default 4096)" },
 	{ 0, "probe", NULL, set_probe, "say what this kernel and these privileges allow" },
 	{ 'v', "verbose", NULL, set_verbose,
 	  "say more on standard error; -vv: why BPF is refused" },

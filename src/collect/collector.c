@@ -3,8 +3,20 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "base/log.h"
+
+/* Events are many, on each CPU or even for each thread: take what the hard limit gives. */
+static void raise_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur == limit.rlim_max)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
 
 static int open_tier(enum tier tier, const struct collector_options *options,
 		     struct binary_table *binaries, struct collector **ret)
@@ -34,6 +46,7 @@ int collector_open(enum tier tier, const struct collector_options *options,
 	enum tier last = tier == TIER_AUTO ? TIER_PERF : tier;
 	int r = -ENOTSUP;
 
+	raise_file_limit();
 	for (tier = tier == TIER_AUTO ? TIER_FENTRY : tier; r && tier <= last; tier++) {
 		if (!probe_tier(probe, tier))
 			continue;

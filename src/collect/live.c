@@ -80,6 +80,15 @@ static void choose_programs(struct faults *s, bool fentry)
 	}
 }
 
+/* Before the first target is added: one that forks, executes or ends meanwhile has to be told. */
+static int attach_lifecycle(struct faults *s)
+{
+	s->links.on_fork = bpf_program__attach(s->progs.on_fork);
+	s->links.on_exec = bpf_program__attach(s->progs.on_exec);
+	s->links.on_exit = bpf_program__attach(s->progs.on_exit);
+	return s->links.on_fork && s->links.on_exec && s->links.on_exit ? 0 : -errno;
+}
+
 static struct live *live_of(const struct collector *collector)
 {
 	return (struct live *)collector; /* its first member */
@@ -207,7 +216,6 @@ static int attach_completion(struct live *c, int cpu, uint64_t config, struct bp
 		.size = sizeof(attr),
 		.config = config,
 		.sample_period = 1,
-		.sample_type = PERF_SAMPLE_ADDR | PERF_SAMPLE_IP,
 		.disabled = 1,
 	};
 	struct completion *completion = &c->completions[c->nr_completions];
@@ -495,6 +503,8 @@ int live_collector_new(const struct collector_options *options, enum tier tier,
 		r = faults__load(c->skeleton);
 	if (!r)
 		r = use_maps(c);
+	if (!r)
+		r = attach_lifecycle(c->skeleton);
 	if (r)
 		live_free(&c->base);
 	else
