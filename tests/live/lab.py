@@ -26,8 +26,10 @@ KINDS = ("swap-in", "swap-cache", "file-read", "file-map", "zero", "cow", "shmem
 # In the machine of tests/vm/run, by software emulation, a second is worth a tenth of one outside.
 VM = bool(os.environ.get("FAULTPROF_VM"))
 TEST_SECONDS = 180 if VM else 120
-# The tier that every report has to name, unless its test asks for another. "": any.
-EXPECT_TIER = os.environ.get("FAULTPROF_TIER") or os.environ.get("FAULTPROF_EXPECT_TIER", "")
+# The tier that this machine is to give by itself, and the one that every report has to name unless
+# its test asks for another. "": any.
+AUTO_TIER = os.environ.get("FAULTPROF_EXPECT_TIER", "")
+EXPECT_TIER = os.environ.get("FAULTPROF_TIER") or AUTO_TIER
 
 
 class Skip(Exception):
@@ -45,12 +47,17 @@ def test(function):
     return function
 
 
-def test_on_host(function):
-    """Registers a test of what no kernel has a part in: not worth the time of an emulation.
+# FAULTPROF_VM=all leaves none out.
+_OUTSIDE = not VM or os.environ["FAULTPROF_VM"] == "all"
 
-    FAULTPROF_VM=all: there too.
-    """
-    return function if VM and os.environ["FAULTPROF_VM"] != "all" else test(function)
+
+def test_on_host(function):
+    """Registers a test of what no kernel has a part in: not worth the time of an emulation."""
+    return test(function) if _OUTSIDE else function
+
+
+def cases_on_host(name, arguments):
+    return cases(name, arguments if _OUTSIDE else [])
 
 
 def fewer(n, in_vm):
@@ -528,7 +535,7 @@ class Faultprof:
         return self.stop().json().consistent()
 
 
-def tool(*args, prefix=(), seconds=30, env=None, stdout=None):
+def tool(*args, prefix=(), seconds=30, env=None, stdout=None, tier=AUTO_TIER):
     """A run that ends by itself, as typed."""
     need_tool()
     binary = public(FAULTPROF) if prefix else FAULTPROF
@@ -538,7 +545,7 @@ def tool(*args, prefix=(), seconds=30, env=None, stdout=None):
                           env=dict(os.environ, **(env or {})))
     return Result(done.returncode, (done.stdout or b"").decode(errors="replace"),
                   done.stderr.decode(errors="replace"),
-                  "" if "--tier" in args else os.environ.get("FAULTPROF_EXPECT_TIER", ""))
+                  "" if "--tier" in args else tier)
 
 
 def as_user(*capabilities):

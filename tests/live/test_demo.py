@@ -9,8 +9,9 @@ import subprocess
 import tempfile
 import time
 
-from lab import (BUILD, FAULTPROF, ROOT, Setting, as_user, cases, cgroup_mounts, check, end, equal,
-                 main, need, need_root, need_tool, public, read, start, test, wait_for)
+from lab import (BUILD, FAULTPROF, ROOT, Setting, as_user, cases_on_host, cgroup_mounts, check, end,
+                 equal, main, need, need_root, need_tool, public, read, start, test, test_on_host,
+                 wait_for)
 
 COLDPROXY = os.path.join(BUILD, "coldproxy")
 SCRIPT = os.path.join(ROOT, "examples", "demo.sh")
@@ -98,7 +99,7 @@ def test_ordinary_user():
 
 
 # Where in its course, and how: Ctrl-C goes to the whole group, kill to make or the script alone.
-@cases("interrupted", [
+@cases_on_host("interrupted", [
     ("Ctrl-C at the start", "", signal.SIGINT, os.killpg),
     ("Ctrl-C while pushing out", "pushing", signal.SIGINT, os.killpg),
     ("Ctrl-C while profiling", "data comes in", signal.SIGINT, os.killpg),
@@ -117,7 +118,7 @@ def interrupted(_, word, number, kill):
     demo.finish([128 + number], 20)
 
 
-@test
+@test_on_host
 def test_make_terminated():
     """make passes the signal on, and waits."""
     need_root()

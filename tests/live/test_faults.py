@@ -5,8 +5,8 @@ import contextlib
 import os
 import re
 
-from lab import (EXPECT_TIER, Cgroup, Faultprof, PageCluster, Setting, Skip, Swap, Target, cases,
-                 check, equal, fewer, main, procstat, read, test, tool)
+from lab import (AUTO_TIER, EXPECT_TIER, Cgroup, Faultprof, PageCluster, Setting, Skip, Swap,
+                 Target, cases, check, equal, fewer, main, procstat, read, test, tool)
 
 
 READERS = ("zero_read_faults", "swap_in_faults", "swap_cache_faults", "file_read_faults",
@@ -195,7 +195,7 @@ def possible(tier):
     """What the kernel cannot give: fentry is refused by some, the counters are exact since 6.2."""
     if tier == "tracepoint":
         return tuple(map(int, re.findall(r"\d+", os.uname().release)[:2])) >= (6, 2)
-    return tier != "fentry" or EXPECT_TIER == "fentry"
+    return tier != "fentry" or AUTO_TIER == "fentry"
 
 
 @cases("tier", [("fentry",), ("tracepoint",), ("perf",)])
