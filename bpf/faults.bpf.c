@@ -63,7 +63,7 @@ SEC("tp_btf/signal_deliver")
 int on_signal(void *ctx)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct task_state *state = bpf_task_storage_get(&tasks, task, 0, 0);
+	struct task_state *state = state_find(task);
 
 	if (state && state->start_ns)
 		settle(task, state);
@@ -80,7 +80,7 @@ int on_last(struct bpf_iter__task *ctx)
 
 	if (!task)
 		return 0;
-	state = bpf_task_storage_get(&tasks, task, 0, 0);
+	state = state_find(task);
 	if (state && state->start_ns &&
 	    (task->min_flt != state->minor || task->maj_flt != state->major))
 		settle(task, state);

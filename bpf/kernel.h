@@ -56,6 +56,7 @@ struct signal_struct {
 
 struct task_struct {
 	int pid, tgid;
+	unsigned int flags;
 	int pagefault_disabled;
 	unsigned long min_flt, maj_flt;
 	struct mm_struct *mm;
@@ -107,6 +108,8 @@ enum { MM_FILEPAGES, MM_ANONPAGES, MM_SWAPENTS, MM_SHMEMPAGES };
 #define PF_PRESENT 1
 #define PF_WRITE 2
 #define PF_INSTR 16
+
+#define PF_EXITING 4 /* of task_struct.flags */
 
 #define PAGE_SHIFT 12
 #define PAGE_SIZE (1UL << PAGE_SHIFT)

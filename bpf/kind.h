@@ -57,7 +57,7 @@ SEC("tp_btf/rss_stat")
 int BPF_PROG(on_rss_stat, struct mm_struct *mm, int member)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct task_state *state = bpf_task_storage_get(&tasks, task, 0, 0);
+	struct task_state *state = state_find(task);
 
 	if (!state || !state->start_ns || state->reclaiming || task->mm != mm)
 		return 0;
@@ -70,7 +70,7 @@ int BPF_PROG(on_rss_stat, struct mm_struct *mm, int member)
 SEC("tp_btf/mm_filemap_fault")
 int BPF_PROG(on_filemap_fault)
 {
-	struct task_state *state = bpf_task_storage_get(&tasks, bpf_get_current_task_btf(), 0, 0);
+	struct task_state *state = state_find(bpf_get_current_task_btf());
 
 	if (state && state->start_ns)
 		state->saw |= SAW_FILE_FAULT;
@@ -80,7 +80,7 @@ int BPF_PROG(on_filemap_fault)
 /* A fault that has to reclaim moves counters for other pages than its own. */
 static __always_inline int reclaim(int by)
 {
-	struct task_state *state = bpf_task_storage_get(&tasks, bpf_get_current_task_btf(), 0, 0);
+	struct task_state *state = state_find(bpf_get_current_task_btf());
 
 	if (state)
 		state->reclaiming += by;
@@ -107,7 +107,7 @@ RECLAIM_BRACKET(node_reclaim)
 SEC("fentry/handle_mm_fault")
 int BPF_PROG(on_handle_mm_fault, struct vm_area_struct *vma)
 {
-	struct task_state *state = bpf_task_storage_get(&tasks, bpf_get_current_task_btf(), 0, 0);
+	struct task_state *state = state_find(bpf_get_current_task_btf());
 
 	if (!state || !state->start_ns)
 		return 0;
@@ -127,7 +127,7 @@ int BPF_PROG(on_handle_mm_fault, struct vm_area_struct *vma)
 SEC("fentry/do_swap_page")
 int BPF_PROG(on_do_swap_page, struct vm_fault *vmf)
 {
-	struct task_state *state = bpf_task_storage_get(&tasks, bpf_get_current_task_btf(), 0, 0);
+	struct task_state *state = state_find(bpf_get_current_task_btf());
 
 	if (state && state->start_ns && vmf->orig_pte.pte >> SWAP_TYPE_SHIFT < SWAP_TYPE_SPECIAL)
 		state->saw |= SAW_SWAP;
@@ -137,7 +137,7 @@ int BPF_PROG(on_do_swap_page, struct vm_fault *vmf)
 SEC("fexit/do_huge_pmd_anonymous_page")
 int BPF_PROG(on_huge_page, struct vm_fault *vmf, unsigned int ret)
 {
-	struct task_state *state = bpf_task_storage_get(&tasks, bpf_get_current_task_btf(), 0, 0);
+	struct task_state *state = state_find(bpf_get_current_task_btf());
 
 	/* Reading maps the huge page of zeros, which is there already. */
 	if (state && state->start_ns && state->error & PF_WRITE && !(ret & VM_FAULT_FALLBACK))
@@ -148,7 +148,7 @@ int BPF_PROG(on_huge_page, struct vm_fault *vmf, unsigned int ret)
 /* Neither of them moves a counter or shows in the error code: it looks like a first touch. */
 static __always_inline int saw_other(void)
 {
-	struct task_state *state = bpf_task_storage_get(&tasks, bpf_get_current_task_btf(), 0, 0);
+	struct task_state *state = state_find(bpf_get_current_task_btf());
 
 	if (state && state->start_ns)
 		state->saw |= SAW_OTHER;

@@ -47,15 +47,18 @@ static __always_inline bool comm_matches(void)
 }
 
 SEC("tp_btf/sched_process_exec")
-int BPF_PROG(on_exec, struct task_struct *task)
+int BPF_PROG(on_exec, struct task_struct *task, int old_tid)
 {
 	struct task_struct *self = bpf_get_current_task_btf();
-	struct task_state *state = bpf_task_storage_get(&tasks, self, 0, 0);
+	struct task_state *state = state_find(self);
 	struct fp_target fresh = {}, *target;
 	fp_u32 tgid = task->tgid, old = 0;
 
 	if (state && state->start_ns)
 		settle(self, state);
+	/* A thread that is not its process's first one becomes it. */
+	if (old_tid != task->pid)
+		state_free(old_tid);
 	target = bpf_map_lookup_elem(&targets, &tgid);
 	if (!target && !comm_matches())
 		return 0;
@@ -76,12 +79,13 @@ SEC("tp_btf/sched_process_exit")
 int BPF_PROG(on_exit, struct task_struct *task)
 {
 	struct task_struct *self = bpf_get_current_task_btf();
-	struct task_state *state = bpf_task_storage_get(&tasks, self, 0, 0);
+	struct task_state *state = state_find(self);
 	fp_u32 tgid = task->tgid;
 	struct fp_target *target;
 
 	if (state && state->start_ns)
 		settle(self, state);
+	state_free(self->pid);
 	if (task->signal->live.counter)
 		return 0;
 	target = bpf_map_lookup_elem(&targets, &tgid);

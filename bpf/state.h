@@ -21,23 +21,34 @@ enum {
 };
 
 struct task_state {
+	fp_u32 tid; /* in places: whose it is; 0: nobody's */
+	fp_u32 image;
 	fp_u64 start_ns; /* 0: in no fault */
 	fp_u64 address;
 	fp_u64 ip;	     /* of the user instruction that faulted; 0: kernel mode */
 	fp_u64 minor, major; /* what the kernel had counted at the start */
 	__s64 anon;	     /* global part of the RSS counter at the start */
-	fp_u32 image;
 	fp_u16 error;
 	fp_u8 saw;
 	fp_u8 reclaiming;
 };
+
+/* Each fault looks for its thread's state three times, so it stands in an array, by thread number:
+ * found without a call. A thread whose place is another one's has it in task storage. */
+#define NR_PLACES 16384
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, NR_PLACES);
+	__type(key, fp_u32);
+	__type(value, struct task_state);
+} places SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, int);
 	__type(value, struct task_state);
-} tasks SEC(".maps");
+} displaced SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -71,11 +82,44 @@ static __always_inline void lose(enum fp_loss what)
 		c->lost[what]++;
 }
 
+static __always_inline struct task_state *place_of(fp_u32 tid)
+{
+	fp_u32 at = tid % NR_PLACES;
+
+	return bpf_map_lookup_elem(&places, &at);
+}
+
+/* The state of a thread, or NULL when it has none. */
+static __always_inline struct task_state *state_find(struct task_struct *task)
+{
+	fp_u32 tid = task->pid;
+	struct task_state *place = place_of(tid);
+
+	return place && place->tid == tid ? place : bpf_task_storage_get(&displaced, task, 0, 0);
+}
+
+/* The state of a thread of a target that has none yet. Of one that is past its exit's tracepoint,
+ * nothing would free the place. */
+static __always_inline struct task_state *state_new(struct task_struct *task, fp_u32 image)
+{
+	fp_u32 tid = task->pid;
+	struct task_state *state = place_of(tid);
+
+	if (!state || task->flags & PF_EXITING || __sync_val_compare_and_swap(&state->tid, 0, tid))
+		state = bpf_task_storage_get(&displaced, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (state) {
+		state->start_ns = 0;
+		state->reclaiming = 0;
+		state->image = image;
+	}
+	return state;
+}
+
 /* The state of the current task, or NULL when it is no target. Most tasks are none, and most
  * faults of a target come from a thread that has its state already: that lookup is first. */
 static __always_inline struct task_state *state_of(struct task_struct *task)
 {
-	struct task_state *state = bpf_task_storage_get(&tasks, task, 0, 0);
+	struct task_state *state = state_find(task);
 	struct fp_target *target;
 	fp_u32 tgid;
 
@@ -83,13 +127,16 @@ static __always_inline struct task_state *state_of(struct task_struct *task)
 		return state;
 	tgid = task->tgid;
 	target = bpf_map_lookup_elem(&targets, &tgid);
-	if (!target || target->on_exec)
-		return 0;
-	state = bpf_task_storage_get(&tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (!state)
-		return 0;
-	state->image = target->image;
-	return state;
+	return target && !target->on_exec ? state_new(task, target->image) : 0;
+}
+
+/* Nobody is @tid any more: another thread may become it. */
+static __always_inline void state_free(fp_u32 tid)
+{
+	struct task_state *place = place_of(tid);
+
+	if (place && place->tid == tid)
+		place->tid = 0;
 }
 
 #endif

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 from lab import (FAULTS, Cgroup, Faultprof, Scratch, Skip, Target, cases, cgroup_mounts, check,
@@ -43,6 +44,19 @@ def test_exec():
         check(made - 150 <= report.totals["faults"] <= made,
               "%d faults of %d" % (report.totals["faults"], made))
         equal(report.totals["lost"], 0, "lost")
+
+
+@test
+def test_exec_by_thread():
+    """A thread that executes a program becomes its process's first one, with another number."""
+    script = ("import os, sys, threading\n"
+              "t = threading.Thread(target=os.execv, args=(sys.argv[1], sys.argv[1:]))\n"
+              "t.start()\nt.join()\n")
+    report = tool("--format", "json", "--", sys.executable, "-c", script, FAULTS, "now",
+                  "700").json().consistent()
+    equal(report.symbol("zero_faults", kind="zero", comm="faults"), 700, "faults after exec")
+    equal(report.totals["lost"], 0, "lost")
+    equal(report["losses"]["start"], 0, "losses.start")
 
 
 @test
