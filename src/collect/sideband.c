@@ -12,6 +12,7 @@
 #include <sys/sysmacros.h>
 
 #include "base/clock.h"
+#include "base/grow.h"
 #include "collect/perfring.h"
 #include "collect/procfs.h"
 
@@ -22,7 +23,7 @@ struct sideband {
 	struct perf_rings *rings;
 	struct pid_list attached; /* those with events of their own */
 	struct sideband_record *queue;
-	size_t nr_queue, capacity;
+	size_t nr_queue;
 	uint64_t order;
 };
 
@@ -175,21 +176,16 @@ static int enqueue(void *arg, const struct perf_event_header *header)
 	struct sideband *s = arg;
 	struct sideband_record record = { .type = header->type };
 	const char *text;
+	int r;
 
 	if (header->size < 32 || !parse((const void *)header, &record, &text))
 		return 0;
 	/* The time ends every record, after its pid and tid. */
 	memcpy(&record.time_ns, (const char *)header + header->size - 8, 8);
 	record.order = s->order++;
-	if (s->nr_queue == s->capacity) {
-		size_t capacity = s->capacity ? 2 * s->capacity : 64;
-		struct sideband_record *queue = reallocarray(s->queue, capacity, sizeof(*queue));
-
-		if (!queue)
-			return -ENOMEM;
-		s->queue = queue;
-		s->capacity = capacity;
-	}
+	r = grow(&s->queue, s->nr_queue, sizeof(*s->queue));
+	if (r)
+		return r;
 	if (text) {
 		record.text = strdup(text);
 		if (!record.text)
@@ -224,9 +220,13 @@ int sideband_read(struct sideband *s, uint64_t until_ns, sideband_fn fn, void *a
 		r = fn(arg, &s->queue[done]);
 		free(s->queue[done++].text);
 	}
-	if (done) {
-		s->nr_queue -= done;
+	/* grow() takes what is left for an array that was never longer: it only has more room. */
+	s->nr_queue -= done;
+	if (s->nr_queue) {
 		memmove(s->queue, s->queue + done, s->nr_queue * sizeof(*s->queue));
+	} else {
+		free(s->queue);
+		s->queue = NULL;
 	}
 	return r;
 }
