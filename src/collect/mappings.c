@@ -20,6 +20,8 @@
 #include <unistd.h>
 
 #include <linux/perf_event.h>
+
+#define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
 #include "base/clock.h"
@@ -92,6 +94,10 @@ static int task_get(struct mappings *m, pid_t pid, struct task **ret)
 			return -ENOMEM;
 		task->pid = pid;
 		HASH_ADD_INT(m->tasks, pid, task);
+		if (!task->hh.tbl) {
+			free(task);
+			return -ENOMEM;
+		}
 	}
 	*ret = task;
 	return 0;
@@ -123,11 +129,13 @@ static int image_make(struct mappings *m, uint32_t id, pid_t pid, const char *co
 	}
 	name->id = id;
 	name->image = image_new(id, pid, comm);
-	if (!name->image) {
+	if (name->image)
+		HASH_ADD(hh, m->names, id, sizeof(id), name);
+	if (!name->hh.tbl) {
+		image_free(name->image);
 		free(name);
 		return -ENOMEM;
 	}
-	HASH_ADD(hh, m->names, id, sizeof(id), name);
 	name->image->next = m->images;
 	m->images = name->image;
 	if (id > m->last_id)
