@@ -31,6 +31,7 @@
 #include "collect/sideband.h"
 
 #define FORGET_NS (10 * 1000000000ULL)
+#define MAX_COPIES 1024 /* of images: bounds what children that all map something else can cost */
 
 struct run {
 	uint64_t since_ns;
@@ -64,6 +65,7 @@ struct mappings {
 	struct named *names;
 	struct image *images;
 	uint32_t last_id;
+	unsigned int copies;
 	uint64_t lost; /* beside what the sideband lost */
 	uint64_t swept_ns;
 };
@@ -157,16 +159,48 @@ static int new_run(struct mappings *m, struct task *task, uint32_t id, const cha
 	return r;
 }
 
-/* Regions that found no room are counted, and no failure. */
-static int count_full(struct mappings *m, int r)
+struct holders {
+	const struct mappings *m;
+	const struct image *image;
+};
+
+static bool held_by_others(void *arg, const struct region *region, const struct region *old)
 {
-	if (r != -ENOSPC)
+	const struct holders *h = arg;
+	const struct task *task, *next;
+
+	/* What is counted in the kernel has no time: then code counts even if its process ended. */
+	if (!h->m->options.self_numbered && (!old->exec || old->pid != region->pid))
+		return old->exec;
+	HASH_ITER (hh, h->m->tasks, task, next)
+		if ((uint32_t)task->pid != region->pid && task_image(task) == h->image &&
+		    !task->exit_ns && !task->nr_pending &&
+		    (!old->pid || old->pid == (uint32_t)task->pid ||
+		     task->since_ns >= old->born_ns))
+			return true;
+	return false;
+}
+
+/* From now on the process has an image of its own, a copy of the one that it shared: what others
+ * have mapped there by themselves is no harm as long as this one has nothing at that address. */
+static int leave_shared(struct mappings *m, struct task *task, uint64_t time_ns, struct image **ret)
+{
+	const struct image *shared = task_image(task);
+	struct image *image;
+	int r = new_run(m, task, m->last_id + 1, shared->comm, time_ns, &image);
+
+	for (size_t i = 0; !r && i < shared->nr_regions; i++)
+		r = image_add_region(image, &shared->regions[i]);
+	if (r)
 		return r;
-	m->lost++;
+	image->own = shared->own;
+	m->copies++;
+	*ret = image;
 	return 0;
 }
 
-static int apply_mmap(struct mappings *m, struct image *image, const struct sideband_record *record)
+static int apply_mmap(struct mappings *m, struct task *task, struct image *image,
+		      const struct sideband_record *record)
 {
 	struct procfs_mapping from = { .start = record->start,
 				       .end = record->start + record->bytes,
@@ -177,12 +211,23 @@ static int apply_mmap(struct mappings *m, struct image *image, const struct side
 				       .write = record->prot & PROT_WRITE,
 				       .shared = record->flags & MAP_SHARED,
 				       .path = record->text };
-	struct binary *binary = NULL;
-	int r = regions_add(m->binaries, image, record->pid, &from, record->time_ns, &binary);
+	struct region region;
+	int r = regions_make(m->binaries, record->pid, &from, record->time_ns, &region, &m->lost);
 
-	r = count_full(m, r);
-	if (!r && !image->own && from.exec && binary && from.inode)
-		image->own = binary;
+	if (r)
+		return r;
+	if (image->forked &&
+	    regions_conflict(image, &region, held_by_others, &(struct holders){ m, image })) {
+		if (!m->options.self_numbered || m->copies == MAX_COPIES) {
+			m->lost++;
+			return regions_add_unsure(image, &region, &m->lost);
+		}
+		r = leave_shared(m, task, record->time_ns, &image);
+	}
+	if (!r)
+		r = regions_add(image, &region, &m->lost);
+	if (!r && !image->own && region.exec && region.binary && region.binary->inode)
+		image->own = region.binary;
 	return r;
 }
 
@@ -231,6 +276,7 @@ static int apply_fork(struct mappings *m, const struct sideband_record *record)
 	task->exec_seen = false;
 	task->exit_ns = 0;
 	task->since_ns = record->time_ns;
+	image->forked = true;
 	return task_runs(task, image, record->time_ns);
 }
 
@@ -251,7 +297,7 @@ static int apply(void *arg, struct sideband_record *record)
 	else if (task->nr_pending)
 		return keep_pending(task, record);
 	else
-		return apply_mmap(m, task_image(task), record);
+		return apply_mmap(m, task, task_image(task), record);
 	return 0;
 }
 
@@ -394,6 +440,7 @@ int mappings_fork(struct mappings *m, pid_t child, pid_t parent, uint64_t time_n
 		return r;
 	/* Else its FORK record came first, and perhaps more of it. */
 	if (!task->nr_runs || task->confirmed) {
+		image->forked = true;
 		r = task_runs(task, image, time_ns);
 		task->exit_ns = 0;
 		if (task->since_ns < time_ns)
@@ -422,7 +469,7 @@ static int bind_pending(struct mappings *m, struct task *task, struct image *old
 		if (record->type == PERF_RECORD_COMM && record->time_ns > time_ns)
 			break;
 		if (record->type != PERF_RECORD_COMM && (*found && i > last ? image : old))
-			r = apply_mmap(m, *found && i > last ? image : old, record);
+			r = apply_mmap(m, task, *found && i > last ? image : old, record);
 		free(record->text);
 	}
 	/* grow() takes what is left for an array that was never longer: it only has more room. */

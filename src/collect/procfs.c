@@ -395,6 +395,12 @@ static int reopen_verified(int fd, uint64_t device, uint64_t inode, bool same_de
 	return r;
 }
 
+/* No other way would lead further: it is open, or there is no descriptor to be had. */
+static bool last_word(int r)
+{
+	return r >= 0 || r == -EMFILE || r == -ENFILE;
+}
+
 int procfs_open_binary(pid_t pid, uint64_t start, uint64_t end, const char *path, uint64_t device,
 		       uint64_t inode)
 {
@@ -405,18 +411,18 @@ int procfs_open_binary(pid_t pid, uint64_t start, uint64_t end, const char *path
 		return -ENOENT;
 	snprintf(at, sizeof(at), "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, pid, start, end);
 	r = reopen_verified(open(at, O_PATH | O_CLOEXEC), device, inode, false);
-	if (r >= 0)
+	if (last_word(r))
 		return r;
 	snprintf(at, sizeof(at), "/proc/%d/exe", pid);
 	r = reopen_verified(open(at, O_PATH | O_CLOEXEC), device, inode, true);
-	if (r >= 0)
+	if (last_word(r))
 		return r;
 	if (!path || path[0] != '/' ||
 	    snprintf(at, sizeof(at), "/proc/%d/root%s", pid, path) >= (int)sizeof(at))
 		return r;
 	/* The target's root follows no link out of it: the inode check is what makes that safe. */
 	r = reopen_verified(open(at, O_PATH | O_CLOEXEC), device, inode, false);
-	if (r >= 0)
+	if (last_word(r))
 		return r;
 	/* The process may be gone already. In our own view only the very same device will do. */
 	return reopen_verified(open(path, O_PATH | O_CLOEXEC), device, inode, true);
