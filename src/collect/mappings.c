@@ -16,7 +16,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <linux/perf_event.h>
@@ -26,6 +25,7 @@
 
 #include "base/clock.h"
 #include "base/grow.h"
+#include "collect/images.h"
 #include "collect/procfs.h"
 #include "collect/regions.h"
 #include "collect/sideband.h"
@@ -51,20 +51,12 @@ struct task {
 	UT_hash_handle hh;
 };
 
-struct named {
-	uint32_t id;
-	struct image *image;
-	UT_hash_handle hh;
-};
-
 struct mappings {
 	struct mappings_options options;
 	struct binary_table *binaries;
 	struct sideband *sideband; /* NULL: MAPPINGS_SNAPSHOT */
 	struct task *tasks;
-	struct named *names;
-	struct image *images;
-	uint32_t last_id;
+	struct images images;
 	unsigned int copies;
 	uint64_t lost; /* beside what the sideband lost */
 	uint64_t swept_ns;
@@ -119,38 +111,11 @@ static int task_runs(struct task *task, struct image *image, uint64_t since_ns)
 	return r;
 }
 
-static int image_make(struct mappings *m, uint32_t id, pid_t pid, const char *comm,
-		      struct image **ret)
-{
-	struct named *name = calloc(1, sizeof(*name)), *old;
-
-	HASH_FIND(hh, m->names, &id, sizeof(id), old);
-	if (!name || old) {
-		free(name);
-		return old ? -EEXIST : -ENOMEM;
-	}
-	name->id = id;
-	name->image = image_new(id, pid, comm);
-	if (name->image)
-		HASH_ADD(hh, m->names, id, sizeof(id), name);
-	if (!name->hh.tbl) {
-		image_free(name->image);
-		free(name);
-		return -ENOMEM;
-	}
-	name->image->next = m->images;
-	m->images = name->image;
-	if (id > m->last_id)
-		m->last_id = id;
-	*ret = name->image;
-	return 0;
-}
-
 static int new_run(struct mappings *m, struct task *task, uint32_t id, const char *comm,
 		   uint64_t since_ns, struct image **ret)
 {
 	struct image *image;
-	int r = image_make(m, id, task->pid, comm, &image);
+	int r = images_add(&m->images, id, task->pid, comm, &image);
 
 	if (!r)
 		r = task_runs(task, image, since_ns);
@@ -187,7 +152,7 @@ static int leave_shared(struct mappings *m, struct task *task, uint64_t time_ns,
 {
 	const struct image *shared = task_image(task);
 	struct image *image;
-	int r = new_run(m, task, m->last_id + 1, shared->comm, time_ns, &image);
+	int r = new_run(m, task, m->images.last_id + 1, shared->comm, time_ns, &image);
 
 	for (size_t i = 0; !r && i < shared->nr_regions; i++)
 		r = image_add_region(image, &shared->regions[i]);
@@ -202,18 +167,12 @@ static int leave_shared(struct mappings *m, struct task *task, uint64_t time_ns,
 static int apply_mmap(struct mappings *m, struct task *task, struct image *image,
 		      const struct sideband_record *record)
 {
-	struct procfs_mapping from = { .start = record->start,
-				       .end = record->start + record->bytes,
-				       .offset = record->offset,
-				       .device = record->device,
-				       .inode = record->inode,
-				       .exec = record->prot & PROT_EXEC,
-				       .write = record->prot & PROT_WRITE,
-				       .shared = record->flags & MAP_SHARED,
-				       .path = record->text };
+	struct procfs_mapping from;
 	struct region region;
-	int r = regions_make(m->binaries, record->pid, &from, record->time_ns, &region, &m->lost);
+	int r;
 
+	sideband_mapping(record, &from);
+	r = regions_make(m->binaries, record->pid, &from, record->time_ns, &region, &m->lost);
 	if (r)
 		return r;
 	if (image->forked &&
@@ -252,7 +211,7 @@ static int apply_exec(struct mappings *m, struct task *task, struct sideband_rec
 	if (image && task->exec_seen && !image->nr_regions)
 		return 0;
 	task->exec_seen = true;
-	return new_run(m, task, m->last_id + 1, record->text, record->time_ns, &image);
+	return new_run(m, task, m->images.last_id + 1, record->text, record->time_ns, &image);
 }
 
 static int apply_fork(struct mappings *m, const struct sideband_record *record)
@@ -359,17 +318,12 @@ int mappings_new(struct binary_table *binaries, const struct mappings_options *o
 void mappings_free(struct mappings *m)
 {
 	struct task *task, *next_task;
-	struct named *name, *next_name;
 
 	if (!m)
 		return;
 	HASH_ITER (hh, m->tasks, task, next_task)
 		task_free(m, task);
-	HASH_ITER (hh, m->names, name, next_name) {
-		HASH_DEL(m->names, name);
-		image_free(name->image);
-		free(name);
-	}
+	images_release(&m->images);
 	sideband_free(m->sideband);
 	free(m);
 }
@@ -422,7 +376,7 @@ int mappings_attach(struct mappings *m, pid_t pid, struct image **ret)
 	struct image *image = task && !task->exit_ns ? task_image(task) : NULL;
 
 	if (!image)
-		return mappings_image_attached(m, m->last_id + 1, pid, ret);
+		return mappings_image_attached(m, m->images.last_id + 1, pid, ret);
 	*ret = image;
 	return 0;
 }
@@ -530,10 +484,7 @@ void mappings_exit(struct mappings *m, pid_t pid)
 
 struct image *mappings_image(const struct mappings *m, uint32_t id)
 {
-	struct named *name;
-
-	HASH_FIND(hh, m->names, &id, sizeof(id), name);
-	return name ? name->image : NULL;
+	return images_find(&m->images, id);
 }
 
 struct image *mappings_image_of(const struct mappings *m, pid_t pid, uint64_t time_ns)
@@ -550,7 +501,7 @@ struct image *mappings_image_of(const struct mappings *m, pid_t pid, uint64_t ti
 
 struct image *mappings_first(const struct mappings *m)
 {
-	return m->images;
+	return m->images.first;
 }
 
 uint64_t mappings_lost(const struct mappings *m)

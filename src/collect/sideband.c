@@ -9,12 +9,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/sysmacros.h>
 
 #include "base/clock.h"
 #include "base/grow.h"
 #include "collect/perfring.h"
-#include "collect/procfs.h"
 
 #define RING_PAGES 32
 
@@ -71,6 +71,20 @@ int sideband_new(bool system, bool data, struct sideband **ret)
 	else
 		*ret = s;
 	return r;
+}
+
+void sideband_mapping(const struct sideband_record *record, struct procfs_mapping *ret)
+{
+	*ret = (struct procfs_mapping){ .start = record->start,
+					.end = record->start + record->bytes,
+					.offset = record->offset,
+					.device = record->device,
+					.inode = record->inode,
+					.read = record->prot & PROT_READ,
+					.write = record->prot & PROT_WRITE,
+					.exec = record->prot & PROT_EXEC,
+					.shared = record->flags & MAP_SHARED,
+					.path = record->text };
 }
 
 void sideband_records_free(struct sideband_record *records, size_t nr)
