@@ -442,7 +442,6 @@ int mappings_exec(struct mappings *m, pid_t pid, uint32_t id, const char *comm, 
 		  struct image **ret)
 {
 	struct image *image, *old;
-	uint64_t device, inode;
 	struct task *task;
 	bool found;
 	int r = task_get(m, pid, &task);
@@ -457,18 +456,8 @@ int mappings_exec(struct mappings *m, pid_t pid, uint32_t id, const char *comm, 
 	r = bind_pending(m, task, old, image, time_ns, &found);
 	if (r)
 		return r;
-	if (!found) {
-		/* A later exec of its own would show another program: then nothing is known. */
-		char now[16] = "";
-
-		if (!procfs_comm(pid, now) && comm && !strncmp(now, comm, 15) &&
-		    !procfs_exe_file(pid, &device, &inode))
-			r = regions_snapshot(m->binaries, image, pid, time_ns, &m->lost);
-		if (r == -ENOENT || r == -ESRCH || r == -EACCES || r == -EPERM)
-			r = 0;
-		if (!image->nr_regions)
-			m->lost++;
-	}
+	if (!found)
+		r = regions_snapshot_exec(m->binaries, image, pid, time_ns, &m->lost);
 	*ret = image;
 	return r;
 }

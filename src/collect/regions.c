@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #define MAX_REGIONS 65536 /* of one image: bounds what a process that maps in a loop can cost */
 #define MAX_PIECES 64	  /* of one region, in which older ones are looked at */
@@ -175,4 +176,18 @@ int regions_snapshot(struct binary_table *binaries, struct image *image, pid_t p
 		image->own = s.same_inode;
 	*lost += s.lost;
 	return r;
+}
+
+int regions_snapshot_exec(struct binary_table *binaries, struct image *image, pid_t pid,
+			  uint64_t born_ns, uint64_t *lost)
+{
+	uint64_t device, inode;
+	char now[16] = "";
+	int r = 0;
+
+	if (image->comm[0] && !procfs_comm(pid, now) && !strcmp(now, image->comm) &&
+	    !procfs_exe_file(pid, &device, &inode))
+		r = regions_snapshot(binaries, image, pid, born_ns, lost);
+	*lost += !image->nr_regions;
+	return r == -ENOMEM ? r : 0;
 }

@@ -21,6 +21,11 @@ int regions_add_unsure(struct image *image, const struct region *region, uint64_
 int regions_snapshot(struct binary_table *binaries, struct image *image, pid_t pid,
 		     uint64_t born_ns, uint64_t *lost);
 
+/* The same some time after an exec, if the process still shows the image's comm: a later exec of
+ * its own would show another program. An image that stays empty counts as lost. */
+int regions_snapshot_exec(struct binary_table *binaries, struct image *image, pid_t pid,
+			  uint64_t born_ns, uint64_t *lost);
+
 /* Has another process than the one that maps @region still got @old? */
 typedef bool (*region_held_fn)(void *arg, const struct region *region, const struct region *old);
 /* Would @region hide something else, one of the two being code, that is held? When it lies over too
