@@ -16,19 +16,22 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <linux/perf_event.h>
+
+#define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
 #include "base/clock.h"
 #include "base/grow.h"
+#include "collect/images.h"
 #include "collect/procfs.h"
 #include "collect/regions.h"
 #include "collect/sideband.h"
 
 #define FORGET_NS (10 * 1000000000ULL)
+#define MAX_COPIES 1024 /* of images: bounds what children that all map something else can cost */
 
 struct run {
 	uint64_t since_ns;
@@ -48,20 +51,13 @@ struct task {
 	UT_hash_handle hh;
 };
 
-struct named {
-	uint32_t id;
-	struct image *image;
-	UT_hash_handle hh;
-};
-
 struct mappings {
 	struct mappings_options options;
 	struct binary_table *binaries;
 	struct sideband *sideband; /* NULL: MAPPINGS_SNAPSHOT */
 	struct task *tasks;
-	struct named *names;
-	struct image *images;
-	uint32_t last_id;
+	struct images images;
+	unsigned int copies;
 	uint64_t lost; /* beside what the sideband lost */
 	uint64_t swept_ns;
 };
@@ -92,6 +88,10 @@ static int task_get(struct mappings *m, pid_t pid, struct task **ret)
 			return -ENOMEM;
 		task->pid = pid;
 		HASH_ADD_INT(m->tasks, pid, task);
+		if (!task->hh.tbl) {
+			free(task);
+			return -ENOMEM;
+		}
 	}
 	*ret = task;
 	return 0;
@@ -111,36 +111,11 @@ static int task_runs(struct task *task, struct image *image, uint64_t since_ns)
 	return r;
 }
 
-static int image_make(struct mappings *m, uint32_t id, pid_t pid, const char *comm,
-		      struct image **ret)
-{
-	struct named *name = calloc(1, sizeof(*name)), *old;
-
-	HASH_FIND(hh, m->names, &id, sizeof(id), old);
-	if (!name || old) {
-		free(name);
-		return old ? -EEXIST : -ENOMEM;
-	}
-	name->id = id;
-	name->image = image_new(id, pid, comm);
-	if (!name->image) {
-		free(name);
-		return -ENOMEM;
-	}
-	HASH_ADD(hh, m->names, id, sizeof(id), name);
-	name->image->next = m->images;
-	m->images = name->image;
-	if (id > m->last_id)
-		m->last_id = id;
-	*ret = name->image;
-	return 0;
-}
-
 static int new_run(struct mappings *m, struct task *task, uint32_t id, const char *comm,
 		   uint64_t since_ns, struct image **ret)
 {
 	struct image *image;
-	int r = image_make(m, id, task->pid, comm, &image);
+	int r = images_add(&m->images, id, task->pid, comm, &image);
 
 	if (!r)
 		r = task_runs(task, image, since_ns);
@@ -149,32 +124,69 @@ static int new_run(struct mappings *m, struct task *task, uint32_t id, const cha
 	return r;
 }
 
-/* Regions that found no room are counted, and no failure. */
-static int count_full(struct mappings *m, int r)
+struct holders {
+	const struct mappings *m;
+	const struct image *image;
+};
+
+static bool held_by_others(void *arg, const struct region *region, const struct region *old)
 {
-	if (r != -ENOSPC)
+	const struct holders *h = arg;
+	const struct task *task, *next;
+
+	/* What is counted in the kernel has no time: then code counts even if its process ended. */
+	if (!h->m->options.self_numbered && (!old->exec || old->pid != region->pid))
+		return old->exec;
+	HASH_ITER (hh, h->m->tasks, task, next)
+		if ((uint32_t)task->pid != region->pid && task_image(task) == h->image &&
+		    !task->exit_ns && !task->nr_pending &&
+		    (!old->pid || old->pid == (uint32_t)task->pid ||
+		     task->since_ns >= old->born_ns))
+			return true;
+	return false;
+}
+
+/* From now on the process has an image of its own, a copy of the one that it shared: what others
+ * have mapped there by themselves is no harm as long as this one has nothing at that address. */
+static int leave_shared(struct mappings *m, struct task *task, uint64_t time_ns, struct image **ret)
+{
+	const struct image *shared = task_image(task);
+	struct image *image;
+	int r = new_run(m, task, m->images.last_id + 1, shared->comm, time_ns, &image);
+
+	for (size_t i = 0; !r && i < shared->nr_regions; i++)
+		r = image_add_region(image, &shared->regions[i]);
+	if (r)
 		return r;
-	m->lost++;
+	image->own = shared->own;
+	m->copies++;
+	*ret = image;
 	return 0;
 }
 
-static int apply_mmap(struct mappings *m, struct image *image, const struct sideband_record *record)
+static int apply_mmap(struct mappings *m, struct task *task, struct image *image,
+		      const struct sideband_record *record)
 {
-	struct procfs_mapping from = { .start = record->start,
-				       .end = record->start + record->bytes,
-				       .offset = record->offset,
-				       .device = record->device,
-				       .inode = record->inode,
-				       .exec = record->prot & PROT_EXEC,
-				       .write = record->prot & PROT_WRITE,
-				       .shared = record->flags & MAP_SHARED,
-				       .path = record->text };
-	struct binary *binary = NULL;
-	int r = regions_add(m->binaries, image, record->pid, &from, record->time_ns, &binary);
+	struct procfs_mapping from;
+	struct region region;
+	int r;
 
-	r = count_full(m, r);
-	if (!r && !image->own && from.exec && binary && from.inode)
-		image->own = binary;
+	sideband_mapping(record, &from);
+	r = regions_make(m->binaries, record->pid, &from, record->time_ns, &region, &m->lost);
+	if (r)
+		return r;
+	if (image->forked &&
+	    regions_conflict(image, &region, held_by_others, &(struct holders){ m, image })) {
+		if (!m->options.self_numbered || m->copies == MAX_COPIES) {
+			m->lost++;
+			return regions_add_unsure(image, &region, &m->lost);
+		}
+		r = leave_shared(m, task, record->time_ns, &image);
+	}
+	if (!r)
+		r = regions_add(image, &region, &m->lost);
+	if (!r && !image->own && region.exec && region.binary && region.binary->inode)
+		image->own = region.binary;
 	return r;
 }
 
@@ -199,7 +211,7 @@ static int apply_exec(struct mappings *m, struct task *task, struct sideband_rec
 	if (image && task->exec_seen && !image->nr_regions)
 		return 0;
 	task->exec_seen = true;
-	return new_run(m, task, m->last_id + 1, record->text, record->time_ns, &image);
+	return new_run(m, task, m->images.last_id + 1, record->text, record->time_ns, &image);
 }
 
 static int apply_fork(struct mappings *m, const struct sideband_record *record)
@@ -223,6 +235,7 @@ static int apply_fork(struct mappings *m, const struct sideband_record *record)
 	task->exec_seen = false;
 	task->exit_ns = 0;
 	task->since_ns = record->time_ns;
+	image->forked = true;
 	return task_runs(task, image, record->time_ns);
 }
 
@@ -243,7 +256,7 @@ static int apply(void *arg, struct sideband_record *record)
 	else if (task->nr_pending)
 		return keep_pending(task, record);
 	else
-		return apply_mmap(m, task_image(task), record);
+		return apply_mmap(m, task, task_image(task), record);
 	return 0;
 }
 
@@ -305,17 +318,12 @@ int mappings_new(struct binary_table *binaries, const struct mappings_options *o
 void mappings_free(struct mappings *m)
 {
 	struct task *task, *next_task;
-	struct named *name, *next_name;
 
 	if (!m)
 		return;
 	HASH_ITER (hh, m->tasks, task, next_task)
 		task_free(m, task);
-	HASH_ITER (hh, m->names, name, next_name) {
-		HASH_DEL(m->names, name);
-		image_free(name->image);
-		free(name);
-	}
+	images_release(&m->images);
 	sideband_free(m->sideband);
 	free(m);
 }
@@ -368,7 +376,7 @@ int mappings_attach(struct mappings *m, pid_t pid, struct image **ret)
 	struct image *image = task && !task->exit_ns ? task_image(task) : NULL;
 
 	if (!image)
-		return mappings_image_attached(m, m->last_id + 1, pid, ret);
+		return mappings_image_attached(m, m->images.last_id + 1, pid, ret);
 	*ret = image;
 	return 0;
 }
@@ -386,6 +394,7 @@ int mappings_fork(struct mappings *m, pid_t child, pid_t parent, uint64_t time_n
 		return r;
 	/* Else its FORK record came first, and perhaps more of it. */
 	if (!task->nr_runs || task->confirmed) {
+		image->forked = true;
 		r = task_runs(task, image, time_ns);
 		task->exit_ns = 0;
 		if (task->since_ns < time_ns)
@@ -414,7 +423,7 @@ static int bind_pending(struct mappings *m, struct task *task, struct image *old
 		if (record->type == PERF_RECORD_COMM && record->time_ns > time_ns)
 			break;
 		if (record->type != PERF_RECORD_COMM && (*found && i > last ? image : old))
-			r = apply_mmap(m, *found && i > last ? image : old, record);
+			r = apply_mmap(m, task, *found && i > last ? image : old, record);
 		free(record->text);
 	}
 	/* grow() takes what is left for an array that was never longer: it only has more room. */
@@ -433,7 +442,6 @@ int mappings_exec(struct mappings *m, pid_t pid, uint32_t id, const char *comm, 
 		  struct image **ret)
 {
 	struct image *image, *old;
-	uint64_t device, inode;
 	struct task *task;
 	bool found;
 	int r = task_get(m, pid, &task);
@@ -448,18 +456,8 @@ int mappings_exec(struct mappings *m, pid_t pid, uint32_t id, const char *comm, 
 	r = bind_pending(m, task, old, image, time_ns, &found);
 	if (r)
 		return r;
-	if (!found) {
-		/* A later exec of its own would show another program: then nothing is known. */
-		char now[16] = "";
-
-		if (!procfs_comm(pid, now) && comm && !strncmp(now, comm, 15) &&
-		    !procfs_exe_file(pid, &device, &inode))
-			r = regions_snapshot(m->binaries, image, pid, time_ns, &m->lost);
-		if (r == -ENOENT || r == -ESRCH || r == -EACCES || r == -EPERM)
-			r = 0;
-		if (!image->nr_regions)
-			m->lost++;
-	}
+	if (!found)
+		r = regions_snapshot_exec(m->binaries, image, pid, time_ns, &m->lost);
 	*ret = image;
 	return r;
 }
@@ -475,10 +473,7 @@ void mappings_exit(struct mappings *m, pid_t pid)
 
 struct image *mappings_image(const struct mappings *m, uint32_t id)
 {
-	struct named *name;
-
-	HASH_FIND(hh, m->names, &id, sizeof(id), name);
-	return name ? name->image : NULL;
+	return images_find(&m->images, id);
 }
 
 struct image *mappings_image_of(const struct mappings *m, pid_t pid, uint64_t time_ns)
@@ -495,7 +490,7 @@ struct image *mappings_image_of(const struct mappings *m, pid_t pid, uint64_t ti
 
 struct image *mappings_first(const struct mappings *m)
 {
-	return m->images;
+	return m->images.first;
 }
 
 uint64_t mappings_lost(const struct mappings *m)

@@ -5,7 +5,10 @@
  * records (mmap, exec, fork) of perf dummy events.
  *
  * Forked processes share their parent's image until they exec. What one of them maps later (dlopen)
- * is added to the image of all: harmless, as the others have no code at that address.
+ * is added to the image of all. That is harmless while the others have no code at that address.
+ * Where they have, as of other plugins, a self-numbered process goes on with an image of its own.
+ * An image that the owner named can only say that the place is unknown, to all of them from then on
+ * and to what has no time; each such mapping counts as lost.
  *
  * Two ways to use it:
  *  - images named by the owner (the BPF programs number them): mappings_image_attached(),
@@ -69,7 +72,8 @@ struct image *mappings_image(const struct mappings *mappings, uint32_t id);
 struct image *mappings_image_of(const struct mappings *mappings, pid_t pid, uint64_t time_ns);
 /* Walks all images by image->next. */
 struct image *mappings_first(const struct mappings *mappings);
-/* Records lost, and regions that found no room: FP_LOSS_MAPPING. */
+/* FP_LOSS_MAPPING: records lost, regions that found no room, files that found no descriptor, and
+ * code that one process has where another of the same image has other code. */
 uint64_t mappings_lost(const struct mappings *mappings);
 
 #endif

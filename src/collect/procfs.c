@@ -116,7 +116,6 @@ int procfs_exe_file(pid_t pid, uint64_t *device, uint64_t *inode)
 }
 
 struct stat_fields {
-	pid_t ppid;
 	unsigned int flags;
 	unsigned int threads;
 };
@@ -132,9 +131,10 @@ static int read_stat(pid_t pid, struct stat_fields *ret)
 	if (n < 0)
 		return n;
 	rest = strrchr(text, ')');
-	if (!rest || sscanf(rest + 1,
-			    " %*c %d %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %u",
-			    &ret->ppid, &ret->flags, &ret->threads) != 3)
+	if (!rest ||
+	    sscanf(rest + 1,
+		   " %*c %*d %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %u",
+		   &ret->flags, &ret->threads) != 2)
 		return -EPROTO;
 	return 0;
 }
@@ -154,16 +154,6 @@ bool procfs_is_kernel_thread(pid_t pid)
 	struct stat_fields fields;
 
 	return !read_stat(pid, &fields) && fields.flags & KERNEL_THREAD;
-}
-
-int procfs_ppid(pid_t pid, pid_t *ret)
-{
-	struct stat_fields fields;
-	int r = read_stat(pid, &fields);
-
-	if (!r)
-		*ret = fields.ppid;
-	return r;
 }
 
 /* Calls @fn for each entry of @path whose name is a number. */
@@ -290,30 +280,6 @@ int procfs_pids_of_cgroup(const char *path, struct pid_list *list)
 	return r;
 }
 
-int procfs_children(pid_t pid, struct pid_list *list)
-{
-	struct pid_list all = { 0 }, family = { 0 };
-	size_t before;
-	int r = each_number("/proc", add_pid, &all);
-
-	if (!r)
-		r = pid_list_add(&family, pid);
-	do {
-		before = family.nr;
-		for (size_t i = 0; !r && i < all.nr; i++) {
-			pid_t parent;
-
-			if (!procfs_ppid(all.pids[i], &parent) && pid_list_has(&family, parent))
-				r = pid_list_add(&family, all.pids[i]);
-		}
-	} while (!r && family.nr != before);
-	for (size_t i = 1; !r && i < family.nr; i++)
-		r = pid_list_add(list, family.pids[i]);
-	pid_list_release(&all);
-	pid_list_release(&family);
-	return r;
-}
-
 /* The kernel escapes nothing but the newline. */
 static void unescape(char *path)
 {
@@ -429,6 +395,12 @@ static int reopen_verified(int fd, uint64_t device, uint64_t inode, bool same_de
 	return r;
 }
 
+/* No other way would lead further: it is open, or there is no descriptor to be had. */
+static bool last_word(int r)
+{
+	return r >= 0 || r == -EMFILE || r == -ENFILE;
+}
+
 int procfs_open_binary(pid_t pid, uint64_t start, uint64_t end, const char *path, uint64_t device,
 		       uint64_t inode)
 {
@@ -439,18 +411,18 @@ int procfs_open_binary(pid_t pid, uint64_t start, uint64_t end, const char *path
 		return -ENOENT;
 	snprintf(at, sizeof(at), "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, pid, start, end);
 	r = reopen_verified(open(at, O_PATH | O_CLOEXEC), device, inode, false);
-	if (r >= 0)
+	if (last_word(r))
 		return r;
 	snprintf(at, sizeof(at), "/proc/%d/exe", pid);
 	r = reopen_verified(open(at, O_PATH | O_CLOEXEC), device, inode, true);
-	if (r >= 0)
+	if (last_word(r))
 		return r;
 	if (!path || path[0] != '/' ||
 	    snprintf(at, sizeof(at), "/proc/%d/root%s", pid, path) >= (int)sizeof(at))
 		return r;
 	/* The target's root follows no link out of it: the inode check is what makes that safe. */
 	r = reopen_verified(open(at, O_PATH | O_CLOEXEC), device, inode, false);
-	if (r >= 0)
+	if (last_word(r))
 		return r;
 	/* The process may be gone already. In our own view only the very same device will do. */
 	return reopen_verified(open(path, O_PATH | O_CLOEXEC), device, inode, true);

@@ -24,7 +24,6 @@ int procfs_exe(pid_t pid, char *buf, size_t size);
 int procfs_exe_file(pid_t pid, uint64_t *device, uint64_t *inode);
 int procfs_threads(pid_t pid, unsigned int *ret);
 bool procfs_is_kernel_thread(pid_t pid);
-int procfs_ppid(pid_t pid, pid_t *ret);
 
 /* These add to @list and keep what is in it. */
 int procfs_tids(pid_t pid, struct pid_list *list);
@@ -32,7 +31,6 @@ int procfs_pids_by_comm(const char *comm, struct pid_list *list); /* user proces
 /* @path: a directory of a cgroup file system, or a path below its usual mount points. All cgroups
  * below it count. */
 int procfs_pids_of_cgroup(const char *path, struct pid_list *list);
-int procfs_children(pid_t pid, struct pid_list *list); /* all descendants, not @pid itself */
 
 struct procfs_mapping {
 	uint64_t start, end, offset;

@@ -9,11 +9,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/sysmacros.h>
 
 #include "base/clock.h"
+#include "base/grow.h"
 #include "collect/perfring.h"
-#include "collect/procfs.h"
 
 #define RING_PAGES 32
 
@@ -22,7 +23,7 @@ struct sideband {
 	struct perf_rings *rings;
 	struct pid_list attached; /* those with events of their own */
 	struct sideband_record *queue;
-	size_t nr_queue, capacity;
+	size_t nr_queue;
 	uint64_t order;
 };
 
@@ -70,6 +71,20 @@ int sideband_new(bool system, bool data, struct sideband **ret)
 	else
 		*ret = s;
 	return r;
+}
+
+void sideband_mapping(const struct sideband_record *record, struct procfs_mapping *ret)
+{
+	*ret = (struct procfs_mapping){ .start = record->start,
+					.end = record->start + record->bytes,
+					.offset = record->offset,
+					.device = record->device,
+					.inode = record->inode,
+					.read = record->prot & PROT_READ,
+					.write = record->prot & PROT_WRITE,
+					.exec = record->prot & PROT_EXEC,
+					.shared = record->flags & MAP_SHARED,
+					.path = record->text };
 }
 
 void sideband_records_free(struct sideband_record *records, size_t nr)
@@ -175,21 +190,16 @@ static int enqueue(void *arg, const struct perf_event_header *header)
 	struct sideband *s = arg;
 	struct sideband_record record = { .type = header->type };
 	const char *text;
+	int r;
 
 	if (header->size < 32 || !parse((const void *)header, &record, &text))
 		return 0;
 	/* The time ends every record, after its pid and tid. */
 	memcpy(&record.time_ns, (const char *)header + header->size - 8, 8);
 	record.order = s->order++;
-	if (s->nr_queue == s->capacity) {
-		size_t capacity = s->capacity ? 2 * s->capacity : 64;
-		struct sideband_record *queue = reallocarray(s->queue, capacity, sizeof(*queue));
-
-		if (!queue)
-			return -ENOMEM;
-		s->queue = queue;
-		s->capacity = capacity;
-	}
+	r = grow(&s->queue, s->nr_queue, sizeof(*s->queue));
+	if (r)
+		return r;
 	if (text) {
 		record.text = strdup(text);
 		if (!record.text)
@@ -224,9 +234,13 @@ int sideband_read(struct sideband *s, uint64_t until_ns, sideband_fn fn, void *a
 		r = fn(arg, &s->queue[done]);
 		free(s->queue[done++].text);
 	}
-	if (done) {
-		s->nr_queue -= done;
+	/* grow() takes what is left for an array that was never longer: it only has more room. */
+	s->nr_queue -= done;
+	if (s->nr_queue) {
 		memmove(s->queue, s->queue + done, s->nr_queue * sizeof(*s->queue));
+	} else {
+		free(s->queue);
+		s->queue = NULL;
 	}
 	return r;
 }

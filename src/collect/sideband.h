@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "collect/procfs.h"
+
 struct sideband;
 
 /* In a form that can wait. */
@@ -38,6 +40,8 @@ int sideband_add_process(struct sideband *sideband, pid_t pid);
 int sideband_read(struct sideband *sideband, uint64_t until_ns, sideband_fn fn, void *arg);
 uint64_t sideband_lost(const struct sideband *sideband);
 
+/* A record of a mapping as /proc/PID/maps would show it; borrows its text. */
+void sideband_mapping(const struct sideband_record *record, struct procfs_mapping *ret);
 void sideband_records_free(struct sideband_record *records, size_t nr);
 
 #endif

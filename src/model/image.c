@@ -3,14 +3,15 @@
  * Mappings over time. Regions are never removed: a profile asks where an address was when its
  * fault happened, and the youngest region born by then is the answer. They stand in order of
  * birth, so that a backward scan meets the youngest first; a mapping record that arrives late
- * (another CPU's) is put where it belongs. Capacity is not stored: it is the next power of two.
+ * (another CPU's) is put where it belongs.
  */
 #include "model/image.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "base/grow.h"
 
 #define DELETED " (deleted)"
 
@@ -101,15 +102,10 @@ int image_add_region(struct image *image, const struct region *region)
 {
 	struct region copy = *region; /* @region may stand in the array that moves */
 	size_t n = image->nr_regions;
+	int r = grow(&image->regions, n, sizeof(*image->regions));
 
-	if (!(n & (n - 1))) {
-		size_t capacity = n ? 2 * n : 1;
-		struct region *regions = reallocarray(image->regions, capacity, sizeof(*regions));
-
-		if (!regions)
-			return -ENOMEM;
-		image->regions = regions;
-	}
+	if (r)
+		return r;
 	while (n && image->regions[n - 1].born_ns > copy.born_ns) {
 		image->regions[n] = image->regions[n - 1];
 		n--;

@@ -33,6 +33,7 @@ struct region {
 	uint64_t start, end; /* [start, end) in the target */
 	uint64_t offset;     /* of start in the file, bytes */
 	uint64_t born_ns;    /* CLOCK_MONOTONIC; 0: there when the run began */
+	uint32_t pid;	     /* the process that mapped it; 0: several did */
 	bool exec, write, shared;
 	struct binary *binary; /* NULL: no file; not owned */
 	char name[32];	       /* "[heap]", "[stack]", or "" */
@@ -42,6 +43,7 @@ struct image {
 	uint32_t id;
 	uint32_t pid; /* the process it was first seen in */
 	char comm[16];
+	bool forked;		/* more than one process ran it */
 	struct binary *own;	/* the target's own binary; NULL: not known; not owned */
 	struct region *regions; /* in order of birth */
 	size_t nr_regions;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+#define HASH_NONFATAL_OOM 1
 #include "model/tally.h"
 
 #include <errno.h>
@@ -62,6 +63,10 @@ int tally_add(struct tally *tally, const struct fault *fault, const uint64_t *ip
 			return -ENOMEM;
 		memcpy(&entry->key, &key, bytes);
 		HASH_ADD_KEYPTR(hh, tally->first, &entry->key, bytes, entry);
+		if (!entry->hh.tbl) {
+			free(entry);
+			return -ENOMEM;
+		}
 	}
 	if (fault->time_ns)
 		entry->time_ns = fault->time_ns;

@@ -44,7 +44,8 @@
 #endif
 
 static char line[4096];
-static const char *own_path, *mode_arg;
+static const char *own_path;
+static char *mode_arg;
 static struct rusage before, children_before;
 
 static void say(const char *text)
@@ -791,21 +792,83 @@ static void run_exec2(size_t n)
 	done("exec2", n);
 }
 
-static void run_dlopen(size_t n)
-{
-	char *area = map_anon(n * PAGE);
-	void (*plugin)(char *, size_t);
-	void *handle;
+typedef void (*plugin_fn)(char *area, size_t n);
 
-	go();
-	handle = dlopen(mode_arg, RTLD_NOW);
-	plugin = handle ? (void (*)(char *, size_t))dlsym(handle, "plugin_faults") : NULL;
+static plugin_fn load_plugin(const char *path)
+{
+	void *handle = dlopen(path, RTLD_NOW);
+	plugin_fn plugin = handle ? (plugin_fn)dlsym(handle, "plugin_faults") : NULL;
+
 	if (!plugin) {
 		fprintf(stderr, "faults: %s\n", dlerror());
 		_exit(6);
 	}
-	plugin(area, n);
+	return plugin;
+}
+
+static void run_dlopen(size_t n)
+{
+	char *area = map_anon(n * PAGE);
+
+	go();
+	load_plugin(mode_arg)(area, n);
 	done("dlopen", n);
+}
+
+/* A child that loads its plugin, tells where it is, and runs it whenever it is told. */
+static pid_t plugin_child(const char *path, size_t n, int tell[2], int told[2])
+{
+	char *area = map_anon(2 * n * PAGE), c;
+	plugin_fn plugin;
+	pid_t pid;
+
+	if (pipe(tell) || pipe(told))
+		fail("pipe");
+	pid = fork();
+	if (pid < 0)
+		fail("fork");
+	if (pid)
+		return pid;
+	plugin = load_plugin(path);
+	for (; read(tell[0], &c, 1) == 1 && c != 'e'; area += n * PAGE) {
+		plugin(area, n);
+		if (write(told[1], &plugin, sizeof(plugin)) != sizeof(plugin))
+			break;
+	}
+	_exit(0);
+}
+
+static plugin_fn tell_child(int tell[2], int told[2])
+{
+	plugin_fn plugin;
+
+	if (write(tell[1], "g", 1) != 1 || read(told[0], &plugin, sizeof(plugin)) != sizeof(plugin))
+		fail("a child with a plugin");
+	return plugin;
+}
+
+/* Two children with a plugin each, both at one address; the first faults again after the second. */
+static void run_siblings(size_t n)
+{
+	char *other = strchr(mode_arg, ':');
+	int tell[2][2], told[2][2];
+	plugin_fn first, second;
+
+	*other++ = 0;
+	go();
+	plugin_child(mode_arg, n, tell[0], told[0]);
+	first = tell_child(tell[0], told[0]);
+	plugin_child(other, n, tell[1], told[1]);
+	second = tell_child(tell[1], told[1]);
+	tell_child(tell[0], told[0]);
+	if (first != second) {
+		fprintf(stderr, "faults: the plugins are not at one address\n");
+		_exit(6);
+	}
+	for (int i = 0; i < 2; i++)
+		if (write(tell[i][1], "e", 1) != 1 || wait(NULL) < 0)
+			fail("a child's end");
+	done("siblings", 3 * n);
 }
 
 static void run_sites(size_t n)
@@ -891,6 +954,7 @@ static const struct {
 	{ "exec", run_exec },
 	{ "exec2", run_exec2 },
 	{ "dlopen", run_dlopen },
+	{ "siblings", run_siblings },
 	{ "sites", run_sites },
 	{ "failed", run_failed },
 	{ "loop", run_loop },

@@ -46,6 +46,17 @@ def test_exec():
         equal(report.totals["lost"], 0, "lost")
 
 
+def build_plugin(place, name):
+    source, plugin = os.path.join(place, "plugin.c"), os.path.join(place, name)
+    with open(source, "w") as file:
+        file.write("const char *plugin_name(void) { return NAME; }\n"
+                   "void plugin_faults(volatile char *p, unsigned long n)\n"
+                   "{\n\tfor (unsigned long i = 0; i < n; i++)\n\t\tp[i * 4096] = 1;\n}\n")
+    subprocess.run(["gcc", "-O2", "-g", "-fomit-frame-pointer", "-shared", "-fPIC", "-o", plugin,
+                    '-DNAME="%s"' % name, source], check=True, timeout=60)
+    return plugin
+
+
 @test
 def test_exec_by_thread():
     """A thread that executes a program becomes its process's first one, with another number."""
@@ -64,12 +75,7 @@ def test_dlopen():
     """Code that was mapped after the start has names too."""
     need("gcc")
     with Scratch() as place:
-        source, plugin = os.path.join(place, "plugin.c"), os.path.join(place, "plugin.so")
-        with open(source, "w") as file:
-            file.write("void plugin_faults(volatile char *p, unsigned long n)\n"
-                       "{\n\tfor (unsigned long i = 0; i < n; i++)\n\t\tp[i * 4096] = 1;\n}\n")
-        subprocess.run(["gcc", "-O2", "-g", "-fomit-frame-pointer", "-shared", "-fPIC", "-o",
-                        plugin, source], check=True, timeout=60)
+        plugin = build_plugin(place, "plugin.so")
         with Target("dlopen", 800, plugin) as target, Faultprof("-p", target.pid) as prof:
             before = procstat(target.pid)
             target.go()
@@ -79,6 +85,27 @@ def test_dlopen():
           "faults of plugin_faults")
     equal(report.totals["faults"], sum(after) - sum(before), "faults")
     equal(report.totals["lost"], 0, "lost")
+
+
+@cases("siblings", [("bpf",), ("perf",)])
+def siblings(tier):
+    """Children of one parent with other libraries at one address: no fault gets a wrong name."""
+    need("gcc")
+    with Scratch() as place:
+        plugins = [build_plugin(place, name) for name in ("plugin-a.so", "plugin-b.so")]
+        with Target("siblings", 700, ":".join(plugins)) as target, \
+                Faultprof("-p", target.pid, *(["--tier", "perf"] if tier == "perf" else [])) as prof:
+            target.go()
+            report = prof.report()
+    got = [report.symbol("plugin_faults", module=m, kind="zero")
+           for m in ("plugin-a.so", "plugin-b.so")]
+    if report["tier"].startswith("perf"):
+        equal(got, [1400, 700], "faults of the two plugins")
+        equal(report.totals["lost"], 0, "lost")
+        return
+    equal(got, [0, 0], "faults of the two plugins, counted without a process")
+    check(report.symbol(None, module="[unknown]", kind="zero") >= 2100, "too few unknown faults")
+    check(report["losses"]["mapping"] > 0, "the ambiguous mapping is not told")
 
 
 @cases("binary", [("deleted",), ("replaced",)])

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -25,6 +26,7 @@
 
 #include "collect/collector.h"
 #include "collect/procfs.h"
+#include "collect/regions.h"
 
 #define PAGE 4096UL
 #define ANON_PAGES 300
@@ -232,6 +234,84 @@ static void test_snapshot_only(void **state)
 	assert_int_equal(mappings_fork(m, 1000000003, 1000000002, 1), -ESRCH);
 	mappings_free(m);
 	binary_table_release(&binaries);
+}
+
+/* With one descriptor left /proc/self/maps can be read, but no binary opened: that is told. */
+static void test_no_descriptors(void **state)
+{
+	struct binary_table binaries = { 0 };
+	struct mappings *m = track(&binaries, MAPPINGS_SNAPSHOT, false);
+	struct rlimit before, few;
+	struct image *image;
+	int fd = dup(0), r;
+
+	(void)state;
+	assert_true(fd >= 0);
+	close(fd);
+	getrlimit(RLIMIT_NOFILE, &before);
+	few = (struct rlimit){ fd + 1, before.rlim_max };
+	setrlimit(RLIMIT_NOFILE, &few);
+	r = mappings_image_attached(m, 1, getpid(), &image);
+	setrlimit(RLIMIT_NOFILE, &before);
+	assert_int_equal(r, 0);
+	assert_non_null(image->own);
+	assert_int_equal(image->own->fd, -1);
+	/* The program and the C library at least. */
+	assert_true(mappings_lost(m) >= 2);
+	mappings_free(m);
+	binary_table_release(&binaries);
+}
+
+static bool held_by_3(void *arg, const struct region *region, const struct region *old)
+{
+	(void)arg;
+	assert_true(old->start < region->end && region->start < old->end);
+	return old->pid == 3;
+}
+
+static void test_conflict(void **state)
+{
+	struct image *image = image_new(1, 1, NULL);
+	struct binary a = { 0 }, b = { 0 };
+	const struct region regions[] = {
+		{ .start = 0x1000, .end = 0x3000, .binary = &a, .exec = true, .pid = 3 },
+		{ .start = 0x4000, .end = 0x5000, .binary = &a, .exec = true, .pid = 3 },
+		{ .start = 0x1000, .end = 0x2000, .binary = &b, .exec = true, .pid = 4 },
+		{ .start = 0x8000, .end = 0x9000, .binary = &a, .pid = 3 },
+	};
+	const struct {
+		uint64_t start, end, offset;
+		struct binary *binary;
+		bool exec, conflict;
+	} cases[] = {
+		{ 0x2000, 0x3000, 0, &b, true, true },
+		{ 0x2000, 0x3000, 0, &b, false, true },
+		{ 0x2000, 0x3000, 0x1000, &a, true, false }, /* the same */
+		{ 0x2000, 0x3000, 0, &a, true, true },	     /* another part of it */
+		{ 0x1000, 0x2000, 0, NULL, true, false },    /* hidden by one that is not held */
+		{ 0x1000, 0x2001, 0, NULL, true, true },
+		{ 0, 0x1000, 0, &b, true, false },
+		{ 0x3000, 0x4000, 0, &b, true, false },
+		{ 0x3000, 0x4001, 0, &b, true, true },
+		{ 0x5000, 0x8000, 0, &b, true, false },
+		{ 0x8000, 0x9000, 0, &b, false, false },
+		{ 0x8000, 0x9000, 0, &b, true, true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(regions) / sizeof(regions[0]); i++)
+		assert_int_equal(image_add_region(image, &regions[i]), 0);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct region region = { .start = cases[i].start,
+					       .end = cases[i].end,
+					       .offset = cases[i].offset,
+					       .binary = cases[i].binary,
+					       .exec = cases[i].exec };
+
+		if (regions_conflict(image, &region, held_by_3, NULL) != cases[i].conflict)
+			fail_msg("case %zu", i);
+	}
+	image_free(image);
 }
 
 /* Faults by construction: new anonymous pages, and windows of a file in the page cache. */
@@ -464,7 +544,8 @@ int main(void)
 		cmocka_unit_test(test_mapping_process), cmocka_unit_test(test_exec_system),
 		cmocka_unit_test(test_exec_process),	cmocka_unit_test(test_faults),
 		cmocka_unit_test(test_faults_thread),	cmocka_unit_test(test_faults_child),
-		cmocka_unit_test(test_on_exec),
+		cmocka_unit_test(test_on_exec),		cmocka_unit_test(test_no_descriptors),
+		cmocka_unit_test(test_conflict),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

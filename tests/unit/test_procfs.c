@@ -96,15 +96,12 @@ static void test_self(void **state)
 	struct pid_list list = { 0 };
 	char comm[16], exe[4096];
 	unsigned int threads;
-	pid_t ppid;
 
 	(void)state;
 	/* What looks like the end of the comm field is part of it. */
 	prctl(PR_SET_NAME, "a) R 1 (b) ");
 	assert_int_equal(procfs_comm(getpid(), comm), 0);
 	assert_string_equal(comm, "a) R 1 (b) ");
-	assert_int_equal(procfs_ppid(getpid(), &ppid), 0);
-	assert_int_equal(ppid, getppid());
 	assert_int_equal(procfs_threads(getpid(), &threads), 0);
 	assert_int_equal(threads, 1);
 	assert_int_equal(procfs_exe(getpid(), exe, sizeof(exe)), 0);
@@ -116,38 +113,6 @@ static void test_self(void **state)
 	assert_true(pid_list_has(&list, getpid()));
 	pid_list_release(&list);
 	assert_true(procfs_comm(0x3fffffff, comm) < 0);
-	assert_true(procfs_ppid(0x3fffffff, &ppid) < 0);
-}
-
-static void test_children(void **state)
-{
-	struct pid_list list = { 0 };
-	int ready[2];
-	pid_t child, grandchild;
-
-	(void)state;
-	assert_int_equal(pipe(ready), 0);
-	child = fork();
-	if (!child) {
-		grandchild = fork();
-		if (!grandchild)
-			pause();
-		if (write(ready[1], &grandchild, sizeof(grandchild)) < 0)
-			_exit(1);
-		pause();
-	}
-	assert_int_equal(read(ready[0], &grandchild, sizeof(grandchild)), sizeof(grandchild));
-	assert_int_equal(procfs_children(getpid(), &list), 0);
-	assert_true(pid_list_has(&list, child));
-	assert_true(pid_list_has(&list, grandchild));
-	assert_false(pid_list_has(&list, getpid()));
-	assert_false(pid_list_has(&list, getppid()));
-	pid_list_release(&list);
-	kill(grandchild, SIGKILL);
-	kill(child, SIGKILL);
-	waitpid(child, NULL, 0);
-	close(ready[0]);
-	close(ready[1]);
 }
 
 static void test_kernel_thread(void **state)
@@ -300,11 +265,10 @@ static void test_open_fifo(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_lines),	      cmocka_unit_test(test_bad_lines),
-		cmocka_unit_test(test_self),	      cmocka_unit_test(test_children),
-		cmocka_unit_test(test_kernel_thread), cmocka_unit_test(test_cgroup),
-		cmocka_unit_test(test_open_self),     cmocka_unit_test(test_open_deleted),
-		cmocka_unit_test(test_open_fifo),
+		cmocka_unit_test(test_lines),	     cmocka_unit_test(test_bad_lines),
+		cmocka_unit_test(test_self),	     cmocka_unit_test(test_kernel_thread),
+		cmocka_unit_test(test_cgroup),	     cmocka_unit_test(test_open_self),
+		cmocka_unit_test(test_open_deleted), cmocka_unit_test(test_open_fifo),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
