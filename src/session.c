@@ -150,6 +150,7 @@ static int find_targets(struct session *s)
 		.options = s->options,
 		.collector = s->collector,
 		.profile = &s->profile,
+		.helper = s->output.helper,
 	};
 	return targets_first(&s->targets, s->command.pid);
 }
@@ -167,14 +168,6 @@ static int start(struct session *s)
 		log_error("cannot give up capabilities: %s", strerror(-r));
 		return r;
 	}
-	r = output_check(&s->output);
-	if (r)
-		log_error(
-			"cannot write to the directory of %s without root's privileges, which are "
-			"given up: %s; take another one",
-			s->options->output, strerror(-r));
-	if (r)
-		return r;
 	s->profile.begin_ns = clock_now_ns();
 	if (s->command.pid) {
 		r = command_go(&s->command);

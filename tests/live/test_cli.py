@@ -7,11 +7,12 @@ import pty
 import re
 import select
 import signal
+import stat
 import subprocess
 import time
 
-from lab import (EXPECT_TIER, FAULTPROF, FAULTS, Faultprof, Scratch, Setting, Skip, Target,
-                 as_user, cases, check, end, equal, main, need_root, need_tool, start, test,
+from lab import (Cgroup, EXPECT_TIER, FAULTPROF, FAULTS, Faultprof, Scratch, Setting, Skip, Target,
+                 as_user, cases, check, end, equal, main, need_root, need_tool, read, start, test,
                  test_on_host, tool)
 
 
@@ -140,6 +141,72 @@ def test_output_kept():
             prof.process.wait(10)
         with open(path) as file:
             equal(file.read(), "old", "the file")
+
+
+@test_on_host
+def test_output_kind():
+    """A device, a FIFO and standard output are written to as they are; a link keeps leading there."""
+    need_root()
+    with Scratch() as place, Target("loop", 500) as target:
+        def path(name):
+            return os.path.join(place, name)
+
+        def run(name, **kwargs):
+            result = tool("-p", target.pid, "-d", "0.3", "--format", "json", "-o", path(name), **kwargs)
+            equal((result.rc, result.err), (0, ""), "exit code and stderr of " + name)
+            return result
+
+        os.mknod(path("null"), 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+        os.mkdir(path("real"))
+        open(path("real/report"), "w").close()
+        os.symlink("real/report", path("link"))
+        os.symlink("null", path("link-to-null"))
+        os.symlink("nowhere", path("dangling"))
+        os.symlink("/dev/stdout", path("stdout"))
+        run("null")
+        run("link-to-null")
+        check(stat.S_ISCHR(os.lstat(path("null")).st_mode), "the device was replaced")
+        run("link")
+        check(os.path.islink(path("link")), "the link was replaced")
+        json.loads(read(path("real/report")))
+        equal(os.listdir(path("real")), ["report"], "files beside what the link leads to")
+        check("schema" in run("stdout").json(), "no report by /dev/stdout (a pipe)")
+        with open(path("file"), "a") as out:
+            out.write(" \n")
+            out.flush()
+            run("stdout", stdout=out)
+        check(read(path("file")).startswith(" \n{"), "standard output, a file, was replaced")
+        for name, word in (("real", "directory"), ("dangling", "No such file")):
+            refused(tool("-p", target.pid, "-d", "9", "-o", path(name)), 1, name, word)
+        check(os.path.islink(path("dangling")), "the link was replaced")
+
+
+@test
+def test_output_of_other_user():
+    """Root writes where root's privileges are needed, though they are given up meanwhile."""
+    need_root()
+    with Scratch() as place, Target("loop", 500) as target:
+        os.chown(place, 65534, 65534)
+        path = os.path.join(place, "report.json")
+        for _ in range(2):
+            result = tool("-p", target.pid, "-d", "0.3", "--format", "json", "-o", path)
+            equal((result.rc, result.err), (0, ""), "exit code and stderr")
+            equal(json.loads(read(path))["schema"], "faultprof/1", "schema")
+        with Faultprof("-p", target.pid, "-o", path) as prof:
+            os.kill(prof.pid, signal.SIGKILL)
+        equal(os.listdir(place), ["report.json"], "files")
+
+
+@test_on_host
+def test_output_helper():
+    """The process that gives the file its name is no target."""
+    with Cgroup(memory=False) as cgroup, Scratch() as place:
+        path = os.path.join(place, "report.json")
+        result = tool("--cgroup", cgroup.path, "-d", "1", "--format", "json", "-o", path,
+                      prefix=["sh", "-c", 'echo $$ > "$0" && exec "$@"',
+                              os.path.join(cgroup.path, "cgroup.procs")])
+        equal((result.rc, result.err), (0, ""), "exit code and stderr")
+        equal(json.loads(read(path))["targets"], [], "targets")
 
 
 @test_on_host
