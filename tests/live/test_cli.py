@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 """What a user types and sees: errors, exit codes, output files, terminals."""
+import fcntl
 import json
 import os
 import pty
@@ -9,11 +10,12 @@ import select
 import signal
 import stat
 import subprocess
+import threading
 import time
 
 from lab import (Cgroup, EXPECT_TIER, FAULTPROF, FAULTS, Faultprof, Scratch, Setting, Skip, Target,
-                 as_user, cases, check, end, equal, main, need_root, need_tool, read, start, test,
-                 test_on_host, tool)
+                 as_user, cases, check, end, equal, main, need_root, need_tool, read, start,
+                 status, test, test_on_host, tool, wait_for)
 
 
 def refused(result, rc, *words):
@@ -60,6 +62,9 @@ def kernel_thread():
     ("top not a number", ["-p", "1", "--top", "many"], ["many"]),
     ("option without value", ["-p"], ["-p"]),
     ("missing command", ["--"], ["command"]),
+    ("empty comm", ["--comm", ""], ["--comm", "empty"]),
+    ("empty cgroup", ["--cgroup", ""], ["--cgroup", "empty"]),
+    ("empty output", ["-p", "1", "-o", ""], ["-o", "empty"]),
 ])
 def usage(_, args, words):
     refused(tool(*args, seconds=10), 64, *words)
@@ -70,10 +75,24 @@ def usage(_, args, words):
     ("kernel thread", lambda: ["-p", kernel_thread()], lambda: ["kernel thread"]),
     ("no such comm", lambda: ["--comm", "no-such-comm"], lambda: ["no-such-comm"]),
     ("no such cgroup", lambda: ["--cgroup", "/no/such/cgroup"], lambda: ["/no/such/cgroup"]),
-    ("no such command", lambda: ["--", "/no/such/command"], lambda: ["/no/such/command"]),
+    ("no such command", lambda: ["--", "/no/such/command"], lambda: ["/no/such/command", "check"]),
+    ("no permission", lambda: ["--", "/etc/passwd"], lambda: ["/etc/passwd", "permission"]),
 ])
 def failed(_, args, words):
     refused(tool("-d", "5", *args(), seconds=20), 1, *words())
+
+
+@test_on_host
+def test_thread_or_zombie():
+    """What is no process (any more) is called what it is."""
+    with Target("loop", 100) as target:
+        thread = threading.Thread(target=time.sleep, args=(5,), daemon=True)
+        thread.start()
+        tid = max(int(t) for t in os.listdir("/proc/self/task"))
+        refused(tool("-p", tid, "-d", "1"), 1, str(tid), "thread", str(os.getpid()))
+        os.kill(target.pid, signal.SIGKILL)
+        wait_for(lambda: status(target.pid, "State") == "Z", 5, "a zombie")
+        refused(tool("-p", target.pid, "-d", "1"), 1, str(target.pid), "zombie")
 
 
 @test
@@ -207,6 +226,63 @@ def test_output_helper():
                               os.path.join(cgroup.path, "cgroup.procs")])
         equal((result.rc, result.err), (0, ""), "exit code and stderr")
         equal(json.loads(read(path))["targets"], [], "targets")
+
+
+@test_on_host
+def test_closed_pipe():
+    """faultprof | head: nothing to complain about."""
+    with Target("loop", 500) as target:
+        target.tell()
+        for args in (("-p", target.pid, "-d", "0.3", "--format", "json"), ("--help",)):
+            reader, writer = os.pipe()
+            os.close(reader)
+            result = tool(*args, stdout=writer)
+            os.close(writer)
+            equal(result.err, "", "stderr of %r" % (args,))
+            check(result.rc != 0, "exit code 0")
+
+
+@test
+def test_cgroup_goes():
+    """A cgroup that is removed during the run takes no figure with it."""
+    with Cgroup(memory=False) as cgroup:
+        with Target("zero", 500, cgroup=cgroup) as target, \
+                Faultprof("--cgroup", cgroup.path, "-d", "2") as prof:
+            target.go()
+            target.finish()
+            wait_for(lambda: not read(os.path.join(cgroup.path, "cgroup.procs")), 5, "its end")
+            os.rmdir(cgroup.path)
+            result = prof.finish()
+        os.mkdir(cgroup.path)
+    equal(result.lines, [], "stderr")
+    equal(result.json().consistent().symbol("zero_faults"), 500, "faults of zero_faults")
+
+
+@test_on_host
+def test_second_interrupt():
+    """The first one ends the run, the second the tool, whatever it is at."""
+    need_tool()
+    reader, writer = os.pipe()
+    os.write(writer, b"x" * fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096))  # the report has to wait
+    with Target("loop", 500) as target:
+        process = start([FAULTPROF, "-v", "-p", str(target.pid)], stdin=subprocess.DEVNULL,
+                        stdout=writer, stderr=subprocess.PIPE)
+        with process.stderr:
+            check(b"collecting" in process.stderr.readline(), "it does not collect")
+            for _ in range(2):
+                check(process.poll() is None, "the first one ended it")
+                process.send_signal(signal.SIGINT)
+                time.sleep(0.7)
+        equal(process.wait(5), -signal.SIGINT, "exit status")
+    os.close(reader)
+    os.close(writer)
+
+
+@test
+def test_short_command():
+    """A command's time is its own, not that of our looking."""
+    report = tool("--format", "json", "--", "sleep", "0.1").json()
+    check(0.1 <= report["duration_s"] < 0.2, "0.1 s is said to be %s" % report["duration_s"])
 
 
 @test_on_host
