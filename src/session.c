@@ -328,18 +328,49 @@ static int build_profile(struct session *s)
 	int r;
 
 	collector_counts(s->collector, &counts);
+	if (s->options->kinds != (1U << FP_NR_KINDS) - 1)
+		s->profile.only_kinds = s->options->kinds;
+	if (s->options->modes != (1U << FP_NR_MODES) - 1)
+		s->profile.only_modes = s->options->modes;
 	s->profile.tier = s->collector->ops->description;
 	s->profile.stall_known = counts.stall_known;
 	s->profile.kinds_inferred = counts.kinds_inferred;
 	s->profile.kernel_unseen = !counts.kernel_seen;
 	s->profile.access_unknown = !counts.access_known;
 	s->profile.failed = counts.failed;
+	s->profile.failed_unseen = s->collector->tier == TIER_PERF;
 	memcpy(s->profile.lost, counts.lost, sizeof(counts.lost));
 	s->profile.lost[FP_LOSS_STACK] += s->cut_stacks;
 	add_warnings(s, &counts);
 	r = resolve_tally(s->symbolizer, &s->tally, &s->profile);
 	if (!r)
-		r = profile_finish(&s->profile);
+		profile_finish(&s->profile);
+	return r;
+}
+
+/* What targets started since the run began, as far as there is room. A fork alone is no program. */
+static int list_later(struct session *s)
+{
+	struct profile *profile = &s->profile;
+	size_t at;
+	int r = 0;
+
+	for (const struct image *image = mappings_first(s->collector->mappings); !r && image;
+	     image = image->next) {
+		if (!image->pid || pid_list_has(&s->targets.added, image->pid))
+			continue;
+		profile->later++;
+		for (at = 0; at < profile->nr_targets; at++)
+			if (profile->targets[at].pid == image->pid)
+				break;
+		if (at < profile->nr_targets || at >= TARGETS_LISTED)
+			continue;
+		r = profile_add_target(
+			profile, image->pid, image->comm, image->own ? image->own->path : NULL,
+			image->own ? symbolizer_build_id(s->symbolizer, image->own) : NULL, 0);
+		if (!r)
+			profile->targets[at].later = true;
+	}
 	return r;
 }
 
@@ -366,7 +397,9 @@ static int name_targets(struct session *s)
 			r = profile_add_target(&s->profile, image->pid, image->comm,
 					       image->own->path,
 					       symbolizer_build_id(s->symbolizer, image->own), 0);
-	return r;
+	if (s->targets.added.nr > s->profile.nr_targets)
+		s->profile.nr_unlisted = s->targets.added.nr - s->profile.nr_targets;
+	return r ? r : list_later(s);
 }
 
 static int report(struct session *s)

@@ -8,8 +8,6 @@
 
 #include "base/log.h"
 
-#define LISTED 64
-
 /* The process that @pid is a thread of, itself when it is one; -1: not there. */
 static pid_t process_of(pid_t pid, bool *zombie)
 {
@@ -94,7 +92,7 @@ static int add(struct targets *t, pid_t pid, bool on_exec)
 	r = collector_add(t->collector, pid, on_exec);
 	if (!r)
 		r = pid_list_add(&t->added, pid);
-	if (!r && t->profile->nr_targets < LISTED && !on_exec)
+	if (!r && t->profile->nr_targets < TARGETS_LISTED && !on_exec)
 		r = profile_add_target(t->profile, pid, comm, has_exe ? exe : NULL, NULL, threads);
 	return r;
 }

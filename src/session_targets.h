@@ -7,6 +7,8 @@
 #include "collect/procfs.h"
 #include "options.h"
 
+#define TARGETS_LISTED 64 /* in the profile; more than that nobody reads */
+
 struct targets {
 	const struct options *options;
 	struct collector *collector;

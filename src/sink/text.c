@@ -145,13 +145,23 @@ __attribute__((format(printf, 3, 4))) static void put_line(FILE *out, size_t ind
 	free(text);
 }
 
+/* Those that were asked for: the header names them. */
+static size_t nr_named(const struct profile *profile)
+{
+	size_t nr = 0;
+
+	while (nr < profile->nr_targets && !profile->targets[nr].later)
+		nr++;
+	return nr;
+}
+
 /* One program of the targets: "haproxy (pids 1, 2, …, 8 threads)". */
 static void put_comm(FILE *out, const struct profile *profile, const char *comm)
 {
 	unsigned int threads = 0, nr = 0;
 	bool all_known = true;
 
-	for (size_t i = 0; i < profile->nr_targets; i++) {
+	for (size_t i = 0; i < nr_named(profile); i++) {
 		const struct profile_target *target = &profile->targets[i];
 
 		if (strcmp(target->comm, comm))
@@ -162,7 +172,7 @@ static void put_comm(FILE *out, const struct profile *profile, const char *comm)
 	}
 	fprintf(out, "%s (%s", comm, nr > 1 ? "pids" : "pid");
 	nr = 0;
-	for (size_t i = 0; i < profile->nr_targets; i++) {
+	for (size_t i = 0; i < nr_named(profile); i++) {
 		if (strcmp(profile->targets[i].comm, comm))
 			continue;
 		if (nr++ == NR_PIDS) {
@@ -178,13 +188,14 @@ static void put_comm(FILE *out, const struct profile *profile, const char *comm)
 
 static void put_targets(FILE *out, const struct profile *profile)
 {
+	size_t listed = nr_named(profile), all = listed + profile->nr_unlisted;
 	unsigned int nr = 0;
 
-	if (!profile->nr_targets)
+	if (!listed)
 		fputs("no process", out);
-	if (profile->nr_targets > 1)
-		fprintf(out, "%zu processes: ", profile->nr_targets);
-	for (size_t i = 0, first; i < profile->nr_targets; i++) {
+	if (all > 1)
+		fprintf(out, "%zu processes: ", all);
+	for (size_t i = 0, first; i < listed; i++) {
 		for (first = 0; strcmp(profile->targets[first].comm, profile->targets[i].comm);)
 			first++;
 		if (first < i)
@@ -196,6 +207,28 @@ static void put_targets(FILE *out, const struct profile *profile)
 		fputs(nr > 1 ? ", " : "", out);
 		put_comm(out, profile, profile->targets[i].comm);
 	}
+	if (profile->later)
+		fprintf(out, " and %s program%s started later", text_count(profile->later).text,
+			profile->later == 1 ? "" : "s");
+}
+
+/* "swap-in, swap-cache, user mode" */
+static void put_filter(const struct report *report)
+{
+	const struct profile *profile = report->profile;
+	char text[256] = "";
+	size_t used = 0;
+
+	for (unsigned int i = 0; i < FP_NR_KINDS; i++)
+		if (profile->only_kinds >> i & 1)
+			used += snprintf(text + used, sizeof(text) - used, "%s%s", used ? ", " : "",
+					 kind_name(i));
+	for (unsigned int i = 0; i < FP_NR_MODES; i++)
+		if (profile->only_modes >> i & 1)
+			used += snprintf(text + used, sizeof(text) - used, "%s%s mode",
+					 used ? ", " : "", mode_name(i));
+	if (used)
+		put_line(report->out, 4, "  only: %s", text);
 }
 
 static void put_losses(const struct report *report)
@@ -244,11 +277,11 @@ static void put_stalled(const struct report *report, const struct stall *all)
 			 text_count(all->timed).text, text_count(all->faults).text);
 }
 
-/* What was not observed is no zero. */
+/* What was not observed is no zero, and what was not asked for is left out. */
 static void put_modes(const struct report *report)
 {
 	const struct profile *profile = report->profile;
-	char access[128] = "";
+	char access[128] = "", kernel[64] = "";
 
 	if (!report->faults)
 		return;
@@ -257,8 +290,14 @@ static void put_modes(const struct report *report)
 			 text_count(profile->access[FP_READ]).text,
 			 text_count(profile->access[FP_WRITE]).text,
 			 text_count(profile->access[FP_EXEC]).text);
-	put_line(report->out, 4, "  user mode %s, kernel mode %s%s", text_count(profile->user).text,
-		 profile->kernel_unseen ? "not seen" : text_count(profile->kernel).text, access);
+	if (!profile->only_modes || profile->only_modes >> FP_KERNEL & 1)
+		snprintf(kernel, sizeof(kernel), "kernel mode %s",
+			 profile->kernel_unseen ? "not seen" : text_count(profile->kernel).text);
+	if (profile_has_mode(profile, FP_USER))
+		put_line(report->out, 4, "  user mode %s%s%s%s", text_count(profile->user).text,
+			 kernel[0] ? ", " : "", kernel, access);
+	else
+		put_line(report->out, 4, "  %s%s", kernel, access);
 }
 
 static int put_header(const struct report *report, const struct stall *all)
@@ -285,6 +324,7 @@ static int put_header(const struct report *report, const struct stall *all)
 	free(text);
 	put_line(report->out, 4, "  measured by: %s%s", profile->tier ? profile->tier : "?",
 		 profile->kinds_inferred ? "; kinds inferred from mappings" : "");
+	put_filter(report);
 	put_stalled(report, all);
 	put_modes(report);
 	put_losses(report);
@@ -557,7 +597,9 @@ static int write_text(const struct profile *profile, const struct sink_options *
 	if (ret)
 		return ret;
 	if (!report.faults) {
-		fprintf(out, "\nNo page fault completed in %.1f s.\n", report.seconds);
+		fprintf(out, "\nNo page fault %scompleted in %.1f s.\n",
+			profile->only_kinds || profile->only_modes ? "of that kind " : "",
+			report.seconds);
 		return 0;
 	}
 	put_kinds(&report, &all);

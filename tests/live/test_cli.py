@@ -286,6 +286,37 @@ def test_short_command():
 
 
 @test_on_host
+def test_filter():
+    """A report that holds a part of the faults says which."""
+    args = ("--kind", "swap-in,swap-cache", "--mode", "user")
+    text = tool(*args, "--", "true").out
+    check("only: swap-in, swap-cache, user mode" in text and "of that kind" in text,
+          "the filter is not told: %r" % text)
+    report = tool(*args, "--format", "json", "--", "true").json().consistent()
+    equal(report["filter"], {"kinds": ["swap-in", "swap-cache"], "mode": "user"}, "filter")
+    equal((report.totals["user"], report.totals["kernel"]), (0, None), "user and kernel")
+    report = tool("--tier", "perf", "--format", "json", "--", "true").json().consistent()
+    equal((report["filter"], report.totals["failed"]), (None, None), "filter and failed")
+
+
+@cases("started", [(tier or "auto", tier) for tier in ("", "perf")])
+def started(_, tier):
+    """What the command starts is among the targets, and nothing else."""
+    others = start(["sh", "-c", "while :; do /bin/true; done"])
+    args = (["--tier", tier] if tier else []) + ["--", "sh", "-c", "/bin/sleep 0.2; /bin/echo; :"]
+    try:
+        report = tool("--format", "json", *args).json()
+        text = tool(*args).out
+    finally:
+        end(others)
+    exes = {t["comm"]: os.path.basename(t["exe"]) for t in report["targets"]}
+    equal(report["targets"][0]["comm"], "sh", "the first target")
+    equal(sorted(exes), ["echo", "sh", "sleep"], "targets")
+    equal(exes["sleep"], "sleep", "exe of sleep")
+    check("and 2 programs started later for" in text.replace("\n    ", " "), "header: %.150r" % text)
+
+
+@test_on_host
 def test_text():
     """Lines of at most 100 columns, no escape codes, nothing on stderr when it is no terminal."""
     with Target("fork", 500) as target, Faultprof("-p", target.pid, form="text") as prof:
