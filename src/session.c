@@ -67,15 +67,30 @@ static void on_signal(int number)
 	interrupted = 1;
 }
 
-static void catch_signals(void)
+static volatile pid_t command_pid;
+static volatile uint64_t command_end_ns; /* 0: it runs */
+
+/* Its end as it was: we may be busy with its faults for a while. */
+static void on_child(int number, siginfo_t *info, void *context)
 {
-	/* Without SA_RESTART: a wait has to end. The second one is not caught: it ends us at once.
-	 */
+	(void)number, (void)context;
+	if (info->si_pid == command_pid)
+		command_end_ns = clock_now_ns();
+}
+
+static void catch_signals(const struct command *command)
+{
+	struct sigaction child = { .sa_sigaction = on_child,
+				   .sa_flags = SA_SIGINFO | SA_RESTART | SA_NOCLDSTOP };
+	/* Without SA_RESTART: a wait has to end. The second one ends us at once. */
 	struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESETHAND };
 
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	command_pid = command->pid;
+	if (command->pid)
+		sigaction(SIGCHLD, &child, NULL);
 }
 
 /* ---- what comes from the collector ---- */
@@ -256,20 +271,22 @@ static int scan_now_and_then(struct session *s, uint64_t now)
 
 static int poll_all(struct session *s)
 {
-	uint64_t now = clock_now_ns();
+	uint64_t now = clock_now_ns(), before = now;
 	int slice, r = 0;
 
 	while (!r && !interrupted && (slice = next_slice(s, now))) {
 		r = collector_poll(s->collector, slice, on_fault, s);
 		if (r == -EINTR)
 			r = 0;
+		before = now;
 		now = clock_now_ns();
 		show_progress(s, now);
 		if (r || all_gone(s))
 			break;
 		r = scan_now_and_then(s, now);
 	}
-	s->profile.end_ns = now;
+	/* What it started was there still when we looked before, unless it ended since. */
+	s->profile.end_ns = command_end_ns > before && command_end_ns < now ? command_end_ns : now;
 	return r;
 }
 
@@ -474,7 +491,7 @@ int session_run(const struct options *options)
 	if (!r)
 		r = find_targets(&s);
 	if (!r) {
-		catch_signals();
+		catch_signals(&s.command);
 		r = start(&s);
 	}
 	if (!r) {
