@@ -10,7 +10,8 @@ static int finish_stdout(void)
 {
 	if (!fflush(stdout) && !ferror(stdout))
 		return 0;
-	log_error("cannot write to standard output: %m");
+	if (errno != EPIPE)
+		log_error("cannot write to standard output: %m");
 	return -EIO;
 }
 

@@ -34,16 +34,25 @@ static int set_pid(struct options *o, const char *text)
 	return 0;
 }
 
+/* An empty one is a shell variable that is not set. */
+static int set_text(const char *option, const char *text, const char **ret)
+{
+	if (!*text) {
+		log_error("%s wants a value, not an empty one; see faultprof --help", option);
+		return -EINVAL;
+	}
+	*ret = text;
+	return 0;
+}
+
 static int set_comm(struct options *o, const char *text)
 {
-	o->comm = text;
-	return 0;
+	return set_text("--comm", text, &o->comm);
 }
 
 static int set_cgroup(struct options *o, const char *text)
 {
-	o->cgroup = text;
-	return 0;
+	return set_text("--cgroup", text, &o->cgroup);
 }
 
 static int set_duration(struct options *o, const char *text)
@@ -59,8 +68,7 @@ static int set_duration(struct options *o, const char *text)
 
 static int set_output(struct options *o, const char *text)
 {
-	o->output = text;
-	return 0;
+	return set_text("-o", text, &o->output);
 }
 
 static int set_format(struct options *o, const char *text)

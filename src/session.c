@@ -25,6 +25,8 @@
 #include "symbolize/resolve.h"
 
 #define SLICE_MS 100
+#define YOUNG_SLICE_MS 10 /* while a command may be a short one */
+#define YOUNG_NS 1000000000ULL
 #define SCAN_NS 250000000ULL
 
 struct session {
@@ -42,6 +44,21 @@ struct session {
 	uint64_t scanned_ns, progress_ns;
 };
 
+/* What to do about an error that may come from anywhere. */
+static const char *error_remedy(int error)
+{
+	switch (-error) {
+	case EMFILE:
+		return "raise the number of open files (ulimit -n)";
+	case ENFILE:
+		return "the system has too many open files (fs.file-max)";
+	case ENOMEM:
+		return "there is too little memory, or a limit (ulimit -l, cgroup) is too low";
+	default:
+		return "-v and faultprof --probe say more";
+	}
+}
+
 static volatile sig_atomic_t interrupted;
 
 static void on_signal(int number)
@@ -50,14 +67,30 @@ static void on_signal(int number)
 	interrupted = 1;
 }
 
-static void catch_signals(void)
-{
-	struct sigaction action = { .sa_handler = on_signal };
+static volatile pid_t command_pid;
+static volatile uint64_t command_end_ns; /* 0: it runs */
 
-	/* Without SA_RESTART: a wait has to end. */
+/* Its end as it was: we may be busy with its faults for a while. */
+static void on_child(int number, siginfo_t *info, void *context)
+{
+	(void)number, (void)context;
+	if (info->si_pid == command_pid)
+		command_end_ns = clock_now_ns();
+}
+
+static void catch_signals(const struct command *command)
+{
+	struct sigaction child = { .sa_sigaction = on_child,
+				   .sa_flags = SA_SIGINFO | SA_RESTART | SA_NOCLDSTOP };
+	/* Without SA_RESTART: a wait has to end. The second one ends us at once. */
+	struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESETHAND };
+
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	command_pid = command->pid;
+	if (command->pid)
+		sigaction(SIGCHLD, &child, NULL);
 }
 
 /* ---- what comes from the collector ---- */
@@ -112,6 +145,11 @@ static int tell_obstacle(const struct session *s, enum tier tier, int r)
 {
 	enum probe_what what = probe_obstacle(&s->probe, tier);
 
+	if (what == PROBE_NR && (r == -EMFILE || r == -ENFILE)) {
+		log_error("cannot measure by %s: %s; %s", tier_name(tier), strerror(-r),
+			  error_remedy(r));
+		return r;
+	}
 	if (what == PROBE_NR) {
 		log_error("cannot measure by %s: %s; -vv says more, --tier perf may do",
 			  tier_name(tier), strerror(-r));
@@ -150,6 +188,7 @@ static int find_targets(struct session *s)
 		.options = s->options,
 		.collector = s->collector,
 		.profile = &s->profile,
+		.helper = s->output.helper,
 	};
 	return targets_first(&s->targets, s->command.pid);
 }
@@ -159,27 +198,24 @@ static int start(struct session *s)
 	int r = collector_start(s->collector);
 
 	if (r) {
-		log_error("cannot attach to page faults: %s; see faultprof --probe", strerror(-r));
+		log_error("cannot attach to page faults: %s; %s", strerror(-r), error_remedy(r));
 		return r;
 	}
 	r = collector_drop_privileges(s->collector);
 	if (r) {
-		log_error("cannot give up capabilities: %s", strerror(-r));
+		log_error(
+			"cannot give up capabilities: %s; a sandbox or security module may refuse "
+			"it, and without it nothing is measured",
+			strerror(-r));
 		return r;
 	}
-	r = output_check(&s->output);
-	if (r)
-		log_error(
-			"cannot write to the directory of %s without root's privileges, which are "
-			"given up: %s; take another one",
-			s->options->output, strerror(-r));
-	if (r)
-		return r;
 	s->profile.begin_ns = clock_now_ns();
 	if (s->command.pid) {
 		r = command_go(&s->command);
 		if (r)
-			log_error("cannot run %s: %s", s->options->command[0], strerror(-r));
+			log_error("cannot run %s: %s; %s", s->options->command[0], strerror(-r),
+				  r == -ENOENT ? "check its path"
+					       : "check its path and permissions");
 	}
 	return r;
 }
@@ -194,7 +230,8 @@ static void show_progress(struct session *s, uint64_t now)
 	collector_counts(s->collector, &counts);
 	fprintf(stderr, "\rfaultprof: %.0f s, %s faults, %s major%s",
 		(now - s->profile.begin_ns) / 1e9, text_count(counts.faults).text,
-		text_count(counts.major).text, s->options->duration_s ? "" : ", Ctrl-C ends");
+		text_count(counts.major).text,
+		s->options->duration_s || s->options->command ? "" : ", Ctrl-C ends");
 	fflush(stderr);
 }
 
@@ -209,38 +246,60 @@ static bool all_gone(const struct session *s)
 	return !s->options->comm && !s->options->cgroup && !collector_alive(s->collector);
 }
 
-static int collect(struct session *s)
+/* How long to wait for faults, in ms; 0: the run's time is over. */
+static int next_slice(const struct session *s, uint64_t now)
 {
-	uint64_t end = s->options->duration_s
-			       ? s->profile.begin_ns + (uint64_t)(s->options->duration_s * 1e9)
-			       : UINT64_MAX;
-	int r = 0;
+	uint64_t end = s->profile.begin_ns + (uint64_t)(s->options->duration_s * 1e9);
+	int slice = SLICE_MS;
 
-	while (!r && !interrupted) {
-		uint64_t now = clock_now_ns();
-		int slice = SLICE_MS;
+	if (s->options->command && now < s->profile.begin_ns + YOUNG_NS)
+		slice = YOUNG_SLICE_MS;
+	if (!s->options->duration_s)
+		return slice;
+	if (now >= end)
+		return 0;
+	return end - now < slice * 1000000ULL ? (int)((end - now) / 1000000) + 1 : slice;
+}
 
-		if (now >= end)
-			break;
-		if (end - now < SLICE_MS * 1000000ULL)
-			slice = (end - now) / 1000000 + 1;
+static int scan_now_and_then(struct session *s, uint64_t now)
+{
+	if (now - s->scanned_ns < SCAN_NS)
+		return 0;
+	s->scanned_ns = now;
+	return targets_scan(&s->targets);
+}
+
+static int poll_all(struct session *s)
+{
+	uint64_t now = clock_now_ns(), before = now;
+	int slice, r = 0;
+
+	while (!r && !interrupted && (slice = next_slice(s, now))) {
 		r = collector_poll(s->collector, slice, on_fault, s);
 		if (r == -EINTR)
 			r = 0;
+		before = now;
+		now = clock_now_ns();
 		show_progress(s, now);
-		if (r || now - s->scanned_ns < SCAN_NS)
-			continue;
-		s->scanned_ns = now;
-		if (all_gone(s))
+		if (r || all_gone(s))
 			break;
-		r = targets_scan(&s->targets);
+		r = scan_now_and_then(s, now);
 	}
-	s->profile.end_ns = clock_now_ns();
-	if (!r)
-		r = collector_stop(s->collector, on_fault, s);
+	/* What it started was there still when we looked before, unless it ended since. */
+	s->profile.end_ns = command_end_ns > before && command_end_ns < now ? command_end_ns : now;
+	return r;
+}
+
+static int collect(struct session *s)
+{
+	int r = poll_all(s), stopped = collector_stop(s->collector, on_fault, s);
+
+	r = r ? r : stopped;
 	clear_progress(s);
-	if (r)
-		log_error("collecting failed: %s", strerror(-r));
+	if (r) {
+		log_error("collecting failed: %s; %s", strerror(-r), error_remedy(r));
+		profile_warn(&s->profile, "all of the run: collecting failed (%s)", strerror(-r));
+	}
 	return r;
 }
 
@@ -286,18 +345,49 @@ static int build_profile(struct session *s)
 	int r;
 
 	collector_counts(s->collector, &counts);
+	if (s->options->kinds != (1U << FP_NR_KINDS) - 1)
+		s->profile.only_kinds = s->options->kinds;
+	if (s->options->modes != (1U << FP_NR_MODES) - 1)
+		s->profile.only_modes = s->options->modes;
 	s->profile.tier = s->collector->ops->description;
 	s->profile.stall_known = counts.stall_known;
 	s->profile.kinds_inferred = counts.kinds_inferred;
 	s->profile.kernel_unseen = !counts.kernel_seen;
 	s->profile.access_unknown = !counts.access_known;
 	s->profile.failed = counts.failed;
+	s->profile.failed_unseen = s->collector->tier == TIER_PERF;
 	memcpy(s->profile.lost, counts.lost, sizeof(counts.lost));
 	s->profile.lost[FP_LOSS_STACK] += s->cut_stacks;
 	add_warnings(s, &counts);
 	r = resolve_tally(s->symbolizer, &s->tally, &s->profile);
 	if (!r)
-		r = profile_finish(&s->profile);
+		profile_finish(&s->profile);
+	return r;
+}
+
+/* What targets started since the run began, as far as there is room. A fork alone is no program. */
+static int list_later(struct session *s)
+{
+	struct profile *profile = &s->profile;
+	size_t at;
+	int r = 0;
+
+	for (const struct image *image = mappings_first(s->collector->mappings); !r && image;
+	     image = image->next) {
+		if (!image->pid || pid_list_has(&s->targets.added, image->pid))
+			continue;
+		profile->later++;
+		for (at = 0; at < profile->nr_targets; at++)
+			if (profile->targets[at].pid == image->pid)
+				break;
+		if (at < profile->nr_targets || at >= TARGETS_LISTED)
+			continue;
+		r = profile_add_target(
+			profile, image->pid, image->comm, image->own ? image->own->path : NULL,
+			image->own ? symbolizer_build_id(s->symbolizer, image->own) : NULL, 0);
+		if (!r)
+			profile->targets[at].later = true;
+	}
 	return r;
 }
 
@@ -324,7 +414,9 @@ static int name_targets(struct session *s)
 			r = profile_add_target(&s->profile, image->pid, image->comm,
 					       image->own->path,
 					       symbolizer_build_id(s->symbolizer, image->own), 0);
-	return r;
+	if (s->targets.added.nr > s->profile.nr_targets)
+		s->profile.nr_unlisted = s->targets.added.nr - s->profile.nr_targets;
+	return r ? r : list_later(s);
 }
 
 static int report(struct session *s)
@@ -340,13 +432,14 @@ static int report(struct session *s)
 	if (!r)
 		r = name_targets(s);
 	if (r) {
-		log_error("cannot build the report: %s", strerror(-r));
+		log_error("cannot build the report: %s; %s", strerror(-r), error_remedy(r));
 		return r;
 	}
 	r = s->options->sink->write(&s->profile, &options, s->output.file);
 	if (!r)
 		r = output_commit(&s->output);
-	if (r)
+	/* Who reads through a pipe, and ends, has what it wanted. */
+	if (r && r != -EPIPE)
 		log_error("cannot write the report to %s: %s",
 			  s->options->output ? s->options->output : "standard output",
 			  strerror(-r));
@@ -383,7 +476,7 @@ static int prepare(struct session *s)
 	if (s->options->command) {
 		r = command_prepare(&s->command, s->options->command);
 		if (r)
-			log_error("cannot start a process: %s", strerror(-r));
+			log_error("cannot start a process: %s; %s", strerror(-r), error_remedy(r));
 	}
 	return r;
 }
@@ -391,22 +484,23 @@ static int prepare(struct session *s)
 int session_run(const struct options *options)
 {
 	struct session s = { .options = options };
-	int r = prepare(&s);
+	int r = prepare(&s), reported;
 
 	if (!r)
 		r = open_collector(&s);
 	if (!r)
 		r = find_targets(&s);
 	if (!r) {
-		catch_signals();
+		catch_signals(&s.command);
 		r = start(&s);
 	}
 	if (!r) {
 		log_info("collecting");
 		r = collect(&s);
+		/* What there is may be what the run was for. */
+		reported = !r || s.tally.first ? report(&s) : r;
+		r = r ? r : reported;
 	}
-	if (!r)
-		r = report(&s);
 	release(&s);
 	return r;
 }

@@ -2,25 +2,67 @@
 #include "session_targets.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/log.h"
 
-#define LISTED 64
+/* The process that @pid is a thread of, itself when it is one; -1: not there. */
+static pid_t process_of(pid_t pid, bool *zombie)
+{
+	char path[64], line[256];
+	pid_t leader = -1;
+	FILE *in;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	in = fopen(path, "re");
+	while (in && fgets(line, sizeof(line), in)) {
+		if (!strncmp(line, "State:", 6))
+			*zombie = line[6 + strspn(line + 6, " \t")] == 'Z';
+		if (sscanf(line, "Tgid: %d", &leader) == 1)
+			break;
+	}
+	if (in)
+		fclose(in);
+	return leader;
+}
+
+static void tell_gone(pid_t pid)
+{
+	bool zombie = false;
+	pid_t leader = process_of(pid, &zombie);
+
+	if (leader > 0 && leader != pid)
+		log_error("%d is a thread; give the PID of its process, %d", pid, leader);
+	else if (zombie)
+		log_error("%d has ended (a zombie): its parent, ps -o ppid= %d, has not yet taken "
+			  "notice",
+			  pid, pid);
+	else
+		log_error("no process %d; ps shows those that are there", pid);
+}
 
 static int tell_add(pid_t pid, int r)
 {
 	switch (-r) {
 	case ESRCH:
 	case ENOENT:
-		log_error("no process %d; ps shows those that are there", pid);
-		break;
 	case EINVAL:
-		log_error("%d is a thread; give the PID of its process", pid);
+		tell_gone(pid);
+		break;
+	case EMFILE:
+		log_error("cannot watch process %d: %s; raise their number (ulimit -n)", pid,
+			  strerror(-r));
 		break;
 	case EACCES:
 	case EPERM:
+		if (!geteuid()) {
+			log_error("not allowed to watch process %d, though this is root: a "
+				  "sandbox, container, lockdown or seccomp refuses it",
+				  pid);
+			break;
+		}
 		log_error("not allowed to watch process %d: run as root, or with CAP_BPF, "
 			  "CAP_PERFMON, "
 			  "CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH",
@@ -50,7 +92,7 @@ static int add(struct targets *t, pid_t pid, bool on_exec)
 	r = collector_add(t->collector, pid, on_exec);
 	if (!r)
 		r = pid_list_add(&t->added, pid);
-	if (!r && t->profile->nr_targets < LISTED && !on_exec)
+	if (!r && t->profile->nr_targets < TARGETS_LISTED && !on_exec)
 		r = profile_add_target(t->profile, pid, comm, has_exe ? exe : NULL, NULL, threads);
 	return r;
 }
@@ -76,7 +118,7 @@ static int scan(struct targets *t, size_t *refused)
 	int r = find(t, &found);
 
 	for (size_t i = 0; !r && i < found.nr; i++) {
-		if (found.pids[i] == getpid())
+		if (found.pids[i] == getpid() || found.pids[i] == t->helper)
 			continue;
 		r = add(t, found.pids[i], false);
 		if (r == -EACCES || r == -EPERM)
@@ -115,8 +157,11 @@ int targets_first(struct targets *t, pid_t command)
 		log_error("cannot find the processes of %s: %s", o->cgroup ? o->cgroup : o->comm,
 			  strerror(-r));
 	} else if (!t->added.nr && refused) {
-		log_error("not allowed to watch the processes of %s: run as root",
-			  o->cgroup ? o->cgroup : o->comm);
+		log_error("not allowed to watch the processes of %s: %s",
+			  o->cgroup ? o->cgroup : o->comm,
+			  geteuid() ? "run as root"
+				    : "though this is root, a sandbox, container, lockdown or "
+				      "seccomp refuses it");
 		r = -EPERM;
 	} else if (!t->added.nr && o->comm) {
 		log_error("no process is called '%s'; names are those of ps -e, 15 bytes at most",
@@ -130,7 +175,9 @@ int targets_scan(struct targets *t)
 {
 	size_t refused = 0;
 
-	return t->options->comm || t->options->cgroup ? scan(t, &refused) : 0;
+	/* Its cgroup may be gone, /proc unreadable for now: what is watched already goes on. */
+	return (t->options->comm || t->options->cgroup) && scan(t, &refused) == -ENOMEM ? -ENOMEM
+											: 0;
 }
 
 void targets_release(struct targets *t)

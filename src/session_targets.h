@@ -7,10 +7,13 @@
 #include "collect/procfs.h"
 #include "options.h"
 
+#define TARGETS_LISTED 64 /* in the profile; more than that nobody reads */
+
 struct targets {
 	const struct options *options;
 	struct collector *collector;
 	struct profile *profile; /* the first of them are listed in it */
+	pid_t helper;		 /* a process of our own, which is none; 0: none */
 	struct pid_list added;	 /* all that were ever added; starts empty */
 };
 

@@ -149,7 +149,7 @@ struct fp_target {
 	fp_u32 on_exec; /* 1: nothing counts until it calls exec */
 };
 
-/* Every place where something can be lost. The names stand in src/model/profile.c. */
+/* Every place where something can be lost. The names stand in src/model/kinds.c. */
 enum fp_loss {
 	FP_LOSS_DETAIL,	 /* ring full: fault counted by site, its address and stack gone */
 	FP_LOSS_SITE,	 /* site map full: fault counted by kind, its symbol gone */

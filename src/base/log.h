@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* What faultprof tells its user beside the report: one line to stderr each, made safe for a
- * terminal. Not for use from more than one thread. Only session and main print. */
+ * terminal. Not for use from more than one thread. main, session and options tell
+ * errors; a stage returns its own, and at most says by log_info() which way it went. */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 

@@ -2,98 +2,241 @@
 /*
  * The temporary file has no name until it is whole (O_TMPFILE), so that a killed run leaves nothing
  * behind. File systems that cannot do that get a named one beside the target.
+ *
+ * By then the privileges are gone that may be needed to write to the directory. So a helper process
+ * is forked while they are there. It gets no byte of the report: it waits for the word to give the
+ * file its name, or for the end of this process, however that comes, and then cleans up.
  */
 #include "base/output.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/capability.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-static char *directory_of(const char *path)
-{
-	const char *slash = strrchr(path, '/');
+#define NAME ".faultprof-"
 
-	if (!slash)
-		return strdup(".");
-	return slash == path ? strdup("/") : strndup(path, slash - path);
+/* The file to be, as the helper sees it. */
+struct place {
+	const char *name;		       /* in the directory, as the temporary one is */
+	char temporary[sizeof(NAME "XXXXXX")]; /* "": none yet */
+	int directory, file;
+};
+
+/* ---- the helper ---- */
+
+/* link() does not replace a file, rename() does. */
+static int give_temporary_name(struct place *place)
+{
+	char self[40], name[sizeof(place->temporary)];
+
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", place->file);
+	for (unsigned int i = 0; i < 100; i++) {
+		snprintf(name, sizeof(name), NAME "%06u", ((unsigned int)getpid() + i) % 1000000);
+		if (!linkat(AT_FDCWD, self, place->directory, name, AT_SYMLINK_FOLLOW)) {
+			strcpy(place->temporary, name);
+			return 0;
+		}
+		if (errno != EEXIST)
+			break;
+	}
+	return -errno;
 }
 
-int output_check(const struct output *output)
+static int give_name(struct place *place)
 {
-	char *directory;
+	int r = place->temporary[0] ? 0 : give_temporary_name(place);
+
+	if (!r && renameat(place->directory, place->temporary, place->directory, place->name))
+		r = -errno;
+	if (!r)
+		place->temporary[0] = '\0';
+	return r;
+}
+
+/* All but what makes a name in a directory of another user. */
+static void drop_privileges(void)
+{
+	static const cap_value_t wanted[] = { CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER };
+	cap_t now = cap_get_proc(), next = cap_init();
+	cap_flag_value_t value;
+
+	for (size_t i = 0; now && next && i < sizeof(wanted) / sizeof(*wanted); i++) {
+		if (cap_get_flag(now, wanted[i], CAP_PERMITTED, &value) || value != CAP_SET)
+			continue;
+		cap_set_flag(next, CAP_PERMITTED, 1, &wanted[i], CAP_SET);
+		cap_set_flag(next, CAP_EFFECTIVE, 1, &wanted[i], CAP_SET);
+	}
+	if (now && next)
+		cap_set_proc(next);
+	cap_free(now);
+	cap_free(next);
+}
+
+__attribute__((noreturn)) static void help(struct place *place, int socket)
+{
+	/* A terminal's signals go to us, too; the end comes with that of the other side. */
+	static const int ignored[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGPIPE };
+	ssize_t n;
+	char byte;
+	int r = 0;
+
+	for (size_t i = 0; i < sizeof(ignored) / sizeof(*ignored); i++)
+		signal(ignored[i], SIG_IGN);
+	for (int fd = 0; fd < 3; fd++)
+		if (fd != socket && fd != place->directory && fd != place->file)
+			close(fd);
+	drop_privileges();
+	do
+		n = recv(socket, &byte, 1, 0);
+	while (n < 0 && errno == EINTR);
+	if (n == 1)
+		r = give_name(place);
+	if (place->temporary[0])
+		unlinkat(place->directory, place->temporary, 0);
+	if (n == 1)
+		n = send(socket, &r, sizeof(r), MSG_NOSIGNAL);
+	_exit(0);
+}
+
+static int start_helper(struct output *output, struct place *place)
+{
+	int sockets[2], r = 0;
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets))
+		return -errno;
+	pid = fork();
+	if (!pid) {
+		close(sockets[0]);
+		help(place, sockets[1]);
+	}
+	if (pid < 0) {
+		r = -errno;
+		close(sockets[0]);
+	} else {
+		output->helper = pid;
+		output->socket = sockets[0];
+	}
+	close(sockets[1]);
+	return r;
+}
+
+/* Returns what the helper says; without @name it is to clean up. */
+static int end_helper(struct output *output, bool name)
+{
+	ssize_t n = 0;
+	int r = -EIO;
+
+	if (name && send(output->socket, "", 1, MSG_NOSIGNAL) == 1) {
+		do
+			n = recv(output->socket, &r, sizeof(r), MSG_WAITALL);
+		while (n < 0 && errno == EINTR);
+	}
+	close(output->socket);
+	while (waitpid(output->helper, NULL, 0) < 0 && errno == EINTR)
+		;
+	output->helper = 0;
+	return n == sizeof(r) ? r : -EIO;
+}
+
+/* ---- opening ---- */
+
+static int create(struct place *place)
+{
+	char path[64 + sizeof(place->temporary)];
+	mode_t mask = umask(0);
+
+	umask(mask);
+	place->temporary[0] = '\0';
+	place->file = openat(place->directory, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
+	if (place->file >= 0)
+		return 0;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/" NAME "XXXXXX", place->directory);
+	place->file = mkostemp(path, O_CLOEXEC);
+	if (place->file < 0)
+		return -errno;
+	fchmod(place->file, 0666 & ~mask);
+	strcpy(place->temporary, strrchr(path, '/') + 1);
+	return 0;
+}
+
+static int open_whole(struct output *output, char *path)
+{
+	char *slash = strrchr(path, '/');
+	struct place place = { .name = slash ? slash + 1 : path };
 	int r;
 
-	if (!output->path)
-		return 0;
-	directory = directory_of(output->path);
-	if (!directory)
-		return -ENOMEM;
-	r = faccessat(AT_FDCWD, directory, W_OK | X_OK, AT_EACCESS) ? -errno : 0;
-	free(directory);
+	if (!*place.name)
+		return -EISDIR;
+	if (slash)
+		*slash = '\0';
+	place.directory = open(!slash ? "." : *path ? path : "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (place.directory < 0)
+		return -errno;
+	r = create(&place);
+	if (!r) {
+		output->file = fdopen(place.file, "w");
+		r = output->file ? start_helper(output, &place) : -errno;
+		if (r && place.temporary[0])
+			unlinkat(place.directory, place.temporary, 0);
+		if (r && output->file)
+			fclose(output->file);
+		else if (r)
+			close(place.file);
+	}
+	close(place.directory);
 	return r;
+}
+
+static int open_straight(struct output *output, int fd)
+{
+	if (fd < 0)
+		return -errno;
+	output->file = fdopen(fd, "w");
+	if (output->file)
+		return 0;
+	close(fd);
+	return -ENOMEM;
 }
 
 int output_open(struct output *output, const char *path)
 {
-	mode_t mask = umask(0);
-	struct stat st;
-	int fd, r;
+	struct stat st, own;
+	char *real;
+	int r;
 
-	umask(mask);
-	*output = (struct output){ .path = path, .file = stdout };
+	*output = (struct output){ .file = stdout };
 	if (!path)
 		return 0;
-	if (!stat(path, &st) && S_ISDIR(st.st_mode))
-		return -EISDIR;
-	r = output_check(output);
-	if (r)
-		return r;
-	if (asprintf(&output->temporary, "%s.XXXXXX", path) < 0)
-		return -ENOMEM;
-	{
-		char *directory = directory_of(path);
-
-		fd = directory ? open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0666) : -1;
-		free(directory);
-	}
-	if (fd < 0) {
-		fd = mkostemp(output->temporary, O_CLOEXEC);
-		if (fd >= 0)
-			fchmod(fd, 0666 & ~mask);
-	} else {
-		/* Named by output_commit(). */
-		output->temporary[0] = '\0';
-	}
-	if (fd < 0) {
+	if (stat(path, &st)) {
 		r = -errno;
-		free(output->temporary);
-		output->temporary = NULL;
-		return r;
+		/* A link that leads nowhere would be replaced itself. */
+		if (r != -ENOENT || !lstat(path, &st))
+			return r;
+		real = strdup(path);
+	} else if (S_ISDIR(st.st_mode)) {
+		return -EISDIR;
+	} else if (!fstat(STDOUT_FILENO, &own) && own.st_dev == st.st_dev &&
+		   own.st_ino == st.st_ino) {
+		return open_straight(output, fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3));
+	} else if (!S_ISREG(st.st_mode)) {
+		return open_straight(output, open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY));
+	} else {
+		real = realpath(path, NULL);
 	}
-	output->file = fdopen(fd, "w");
-	return 0;
-}
-
-/* link() does not replace a file, rename() does. */
-static int give_name(struct output *output)
-{
-	char self[40];
-
-	snprintf(self, sizeof(self), "/proc/self/fd/%d", fileno(output->file));
-	for (unsigned int i = 0; i < 100; i++) {
-		snprintf(output->temporary, strlen(output->path) + 8, "%s.%06u", output->path,
-			 ((unsigned int)getpid() + i) % 1000000);
-		if (!linkat(AT_FDCWD, self, AT_FDCWD, output->temporary, AT_SYMLINK_FOLLOW))
-			return 0;
-		if (errno != EEXIST)
-			break;
-	}
-	output->temporary[0] = '\0';
-	return -errno;
+	if (!real)
+		return -errno;
+	r = open_whole(output, real);
+	free(real);
+	return r;
 }
 
 int output_commit(struct output *output)
@@ -102,27 +245,21 @@ int output_commit(struct output *output)
 
 	if (fflush(output->file) || ferror(output->file))
 		r = errno ? -errno : -EIO;
-	if (!output->path)
+	if (!output->helper)
 		return r;
 	if (!r && fsync(fileno(output->file)))
 		r = -errno;
-	if (!r && !output->temporary[0])
-		r = give_name(output);
-	if (!r && rename(output->temporary, output->path))
-		r = -errno;
 	if (!r)
-		output->temporary[0] = '\0';
+		r = end_helper(output, true);
 	output_abort(output);
 	return r;
 }
 
 void output_abort(struct output *output)
 {
-	if (!output->path || !output->temporary)
-		return;
-	if (output->temporary[0])
-		unlink(output->temporary);
-	fclose(output->file);
-	free(output->temporary);
-	output->temporary = NULL;
+	if (output->helper)
+		end_helper(output, false);
+	if (output->file && output->file != stdout)
+		fclose(output->file);
+	output->file = NULL;
 }

@@ -4,17 +4,19 @@
 #define BASE_OUTPUT_H
 
 #include <stdio.h>
+#include <sys/types.h>
 
 struct output {
 	FILE *file;
-	const char *path; /* NULL: standard output; borrowed */
-	char *temporary;
+	pid_t helper; /* gives the file its name; 0: written straight to @file */
+	int socket;   /* to the helper */
 };
 
-/* Fails at once when the file could not be written at the end. 0 or -errno. */
+/* To be called before privileges are given up. @path NULL: standard output. What is there and no
+ * regular file (a device, a FIFO) is written to as it is, and so is the file that standard output
+ * goes to; of a symbolic link, the file that it leads to is replaced. Fails at once when the file
+ * could not be written at the end. 0 or -errno. */
 int output_open(struct output *output, const char *path);
-/* Still writable after privileges were given up? 0 or -errno. */
-int output_check(const struct output *output);
 /* Writes out and renames. 0 or -errno; after a failure the old file is as it was. */
 int output_commit(struct output *output);
 void output_abort(struct output *output); /* also after output_commit(): then nothing happens */

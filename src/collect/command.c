@@ -68,13 +68,6 @@ int command_go(struct command *command)
 	return n == sizeof(e) ? -e : 0;
 }
 
-bool command_ended(struct command *command)
-{
-	siginfo_t info = { 0 };
-
-	return !waitid(P_PID, command->pid, &info, WEXITED | WNOHANG | WNOWAIT) && info.si_pid;
-}
-
 void command_release(struct command *command)
 {
 	if (!command->pid)

@@ -3,7 +3,6 @@
 #ifndef COLLECT_COMMAND_H
 #define COLLECT_COMMAND_H
 
-#include <stdbool.h>
 #include <sys/types.h>
 
 struct command {
@@ -16,8 +15,6 @@ struct command {
 int command_prepare(struct command *command, char *const *argv);
 /* Lets it go. 0, or -errno of its exec. */
 int command_go(struct command *command);
-/* True when it has ended; does not wait. */
-bool command_ended(struct command *command);
 /* Ends it if it never got its go; otherwise it is left alone. */
 void command_release(struct command *command);
 

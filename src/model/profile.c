@@ -96,7 +96,6 @@ void profile_release(struct profile *profile)
 	memset(profile, 0, sizeof(*profile));
 }
 
-/* NULL only when out of memory. */
 /* @text may be NULL, then @ret becomes NULL. */
 static int intern_optional(struct profile_index *index, const char *text, const char **ret)
 {
@@ -392,7 +391,7 @@ static void settle_place(struct symbol_entry *entry)
 	entry->symbol.offset = best->offset;
 }
 
-int profile_finish(struct profile *profile)
+void profile_finish(struct profile *profile)
 {
 	struct symbol_entry *entry, *next;
 
@@ -403,7 +402,13 @@ int profile_finish(struct profile *profile)
 		      symbol_compare);
 	if (profile->nr_stacks)
 		qsort(profile->stacks, profile->nr_stacks, sizeof(*profile->stacks), stack_compare);
-	return 0;
+}
+
+bool profile_has_mode(const struct profile *profile, enum fp_mode mode)
+{
+	if (mode == FP_KERNEL && profile->kernel_unseen)
+		return false;
+	return !profile->only_modes || profile->only_modes >> mode & 1;
 }
 
 uint64_t profile_faults(const struct profile *profile)

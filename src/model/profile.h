@@ -11,6 +11,7 @@ struct profile_target {
 	char *exe;	      /* NULL: not known; owned */
 	char *build_id;	      /* hex; NULL: not known; owned */
 	unsigned int threads; /* when the run began; 0: not known */
+	bool later;	      /* not asked for by name: started by one that was */
 };
 
 /* Grouped by comm, module, function (or its start), mode, via and kind. Equal strings are one
@@ -50,10 +51,13 @@ struct profile {
 	struct stall kinds[FP_NR_KINDS];
 	uint64_t major, minor, user, kernel;
 	uint64_t access[FP_NR_ACCESSES];
-	uint64_t failed; /* ended in a signal, or restarted: never completed */
+	uint32_t only_kinds, only_modes; /* bits; the figures are of these alone; 0: of all */
+	uint64_t failed;		 /* ended in a signal, or restarted: never completed */
+	bool failed_unseen;		 /* those could not be observed */
 	uint64_t lost[FP_NR_LOSSES];
-	struct profile_target *targets;
-	size_t nr_targets;
+	struct profile_target *targets;	 /* not all; those that came later are the last */
+	size_t nr_targets, nr_unlisted;	 /* nr_unlisted: targets for which the list was too long */
+	uint64_t later;			 /* programs that targets started, listed or not */
 	struct profile_symbol **symbols; /* owned; sorted by profile_finish(): most faults first */
 	size_t nr_symbols;
 	struct profile_stack **stacks; /* likewise */
@@ -70,7 +74,7 @@ void profile_release(struct profile *profile);
  * Returns 0 or -ENOMEM. Copies all it keeps. */
 int profile_add(struct profile *profile, const struct resolved_fault *fault);
 
-/* Adds a target; strings are copied, NULL allowed. Returns 0 or -ENOMEM. */
+/* Adds a target, not a later one; strings are copied, NULL allowed. Returns 0 or -ENOMEM. */
 int profile_add_target(struct profile *profile, uint32_t pid, const char *comm, const char *exe,
 		       const char *build_id, unsigned int threads);
 
@@ -78,8 +82,10 @@ __attribute__((format(printf, 2, 3))) int profile_warn(struct profile *profile, 
 						       ...);
 
 /* Sorts, and settles the most frequent place of each symbol. Call once, before any sink. */
-int profile_finish(struct profile *profile);
+void profile_finish(struct profile *profile);
 
+/* Are faults of this mode among the figures, and could they be observed? */
+bool profile_has_mode(const struct profile *profile, enum fp_mode mode);
 uint64_t profile_faults(const struct profile *profile);	  /* completed, all kinds */
 uint64_t profile_stall_ns(const struct profile *profile); /* total over all kinds */
 double profile_seconds(const struct profile *profile);	  /* from begin to end */

@@ -140,9 +140,9 @@ static json_t *totals_json(const struct profile *profile)
 			 "faults", number(faults),
 			 "major", number(profile->major),
 			 "minor", number(profile->minor),
-			 "user", number(profile->user),
-			 "kernel", number_if(!profile->kernel_unseen, profile->kernel),
-			 "failed", number(profile->failed),
+			 "user", number_if(profile_has_mode(profile, FP_USER), profile->user),
+			 "kernel", number_if(profile_has_mode(profile, FP_KERNEL), profile->kernel),
+			 "failed", number_if(!profile->failed_unseen, profile->failed),
 			 "lost", number(profile_lost(profile)),
 			 "stall_ns", number_if(profile->stall_known && (timed || !faults),
 					       profile_stall_ns(profile)),
@@ -152,6 +152,26 @@ static json_t *totals_json(const struct profile *profile)
 			 "write", number_if(!profile->access_unknown, profile->access[FP_WRITE]),
 			 "exec", number_if(!profile->access_unknown, profile->access[FP_EXEC]));
 	/* clang-format on */
+}
+
+/* Null is no filter, in whole or of that sort. */
+static json_t *filter_json(const struct profile *profile)
+{
+	json_t *kinds = profile->only_kinds ? json_array() : json_null();
+	const char *mode = NULL;
+
+	if (!profile->only_kinds && !profile->only_modes)
+		return kinds;
+	for (unsigned int i = 0; kinds && i < FP_NR_KINDS; i++) {
+		if (profile->only_kinds >> i & 1 &&
+		    json_array_append_new(kinds, json_string(kind_name(i)))) {
+			json_decref(kinds);
+			return NULL;
+		}
+	}
+	if (profile->only_modes)
+		mode = mode_name(profile_has_mode(profile, FP_USER) ? FP_USER : FP_KERNEL);
+	return json_pack("{s:o, s:o}", "kinds", kinds, "mode", string(mode));
 }
 
 static json_t *losses_json(const struct profile *profile)
@@ -236,6 +256,7 @@ static int put_head(const struct profile *profile, FILE *out)
 	ret = ret ? ret : put_key(out, "tier", string(profile->tier));
 	ret = ret ? ret : put_key(out, "stall_known", json_boolean(profile->stall_known));
 	ret = ret ? ret : put_key(out, "kinds_inferred", json_boolean(profile->kinds_inferred));
+	ret = ret ? ret : put_key(out, "filter", filter_json(profile));
 	targets = begin_array(out, "targets");
 	for (size_t i = 0; !ret && i < profile->nr_targets; i++)
 		ret = put_row(&targets, target_json(&profile->targets[i]));

@@ -1,18 +1,21 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 """What a user types and sees: errors, exit codes, output files, terminals."""
+import fcntl
 import json
 import os
 import pty
 import re
 import select
 import signal
+import stat
 import subprocess
+import threading
 import time
 
-from lab import (AUTO_TIER, FAULTPROF, FAULTS, Faultprof, Scratch, Setting, Skip, Target,
-                 as_user, cases, check, end, equal, main, need_root, need_tool, start, test,
-                 test_on_host, tool)
+from lab import (AUTO_TIER, Cgroup, FAULTPROF, FAULTS, Faultprof, Scratch, Setting, Skip, Target,
+                 as_user, cases, check, end, equal, main, need_root, need_tool, read, start, status,
+                 test, test_on_host, tool, wait_for)
 
 
 def refused(result, rc, *words):
@@ -59,6 +62,9 @@ def kernel_thread():
     ("top not a number", ["-p", "1", "--top", "many"], ["many"]),
     ("option without value", ["-p"], ["-p"]),
     ("missing command", ["--"], ["command"]),
+    ("empty comm", ["--comm", ""], ["--comm", "empty"]),
+    ("empty cgroup", ["--cgroup", ""], ["--cgroup", "empty"]),
+    ("empty output", ["-p", "1", "-o", ""], ["-o", "empty"]),
 ])
 def usage(_, args, words):
     refused(tool(*args, seconds=10), 64, *words)
@@ -69,10 +75,24 @@ def usage(_, args, words):
     ("kernel thread", lambda: ["-p", kernel_thread()], lambda: ["kernel thread"]),
     ("no such comm", lambda: ["--comm", "no-such-comm"], lambda: ["no-such-comm"]),
     ("no such cgroup", lambda: ["--cgroup", "/no/such/cgroup"], lambda: ["/no/such/cgroup"]),
-    ("no such command", lambda: ["--", "/no/such/command"], lambda: ["/no/such/command"]),
+    ("no such command", lambda: ["--", "/no/such/command"], lambda: ["/no/such/command", "check"]),
+    ("no permission", lambda: ["--", "/etc/passwd"], lambda: ["/etc/passwd", "permission"]),
 ])
 def failed(_, args, words):
     refused(tool("-d", "5", *args(), seconds=20), 1, *words())
+
+
+@test_on_host
+def test_thread_or_zombie():
+    """What is no process (any more) is called what it is."""
+    with Target("loop", 100) as target:
+        thread = threading.Thread(target=time.sleep, args=(5,), daemon=True)
+        thread.start()
+        tid = max(int(t) for t in os.listdir("/proc/self/task"))
+        refused(tool("-p", tid, "-d", "1"), 1, str(tid), "thread", str(os.getpid()))
+        os.kill(target.pid, signal.SIGKILL)
+        wait_for(lambda: status(target.pid, "State") == "Z", 5, "a zombie")
+        refused(tool("-p", target.pid, "-d", "1"), 1, str(target.pid), "zombie")
 
 
 @test
@@ -140,6 +160,160 @@ def test_output_kept():
             prof.process.wait(10)
         with open(path) as file:
             equal(file.read(), "old", "the file")
+
+
+@test_on_host
+def test_output_kind():
+    """A device, a FIFO and standard output are written to as they are; a link keeps leading there."""
+    need_root()
+    with Scratch() as place, Target("loop", 500) as target:
+        def path(name):
+            return os.path.join(place, name)
+
+        def run(name, **kwargs):
+            result = tool("-p", target.pid, "-d", "0.3", "--format", "json", "-o", path(name), **kwargs)
+            equal((result.rc, result.err), (0, ""), "exit code and stderr of " + name)
+            return result
+
+        os.mknod(path("null"), 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+        os.mkdir(path("real"))
+        open(path("real/report"), "w").close()
+        os.symlink("real/report", path("link"))
+        os.symlink("null", path("link-to-null"))
+        os.symlink("nowhere", path("dangling"))
+        os.symlink("/dev/stdout", path("stdout"))
+        run("null")
+        run("link-to-null")
+        check(stat.S_ISCHR(os.lstat(path("null")).st_mode), "the device was replaced")
+        run("link")
+        check(os.path.islink(path("link")), "the link was replaced")
+        json.loads(read(path("real/report")))
+        equal(os.listdir(path("real")), ["report"], "files beside what the link leads to")
+        check("schema" in run("stdout").json(), "no report by /dev/stdout (a pipe)")
+        with open(path("file"), "a") as out:
+            out.write(" \n")
+            out.flush()
+            run("stdout", stdout=out)
+        check(read(path("file")).startswith(" \n{"), "standard output, a file, was replaced")
+        for name, word in (("real", "directory"), ("dangling", "No such file")):
+            refused(tool("-p", target.pid, "-d", "9", "-o", path(name)), 1, name, word)
+        check(os.path.islink(path("dangling")), "the link was replaced")
+
+
+@test
+def test_output_of_other_user():
+    """Root writes where root's privileges are needed, though they are given up meanwhile."""
+    need_root()
+    with Scratch() as place, Target("loop", 500) as target:
+        os.chown(place, 65534, 65534)
+        path = os.path.join(place, "report.json")
+        for _ in range(2):
+            result = tool("-p", target.pid, "-d", "0.3", "--format", "json", "-o", path)
+            equal((result.rc, result.err), (0, ""), "exit code and stderr")
+            equal(json.loads(read(path))["schema"], "faultprof/1", "schema")
+        with Faultprof("-p", target.pid, "-o", path) as prof:
+            os.kill(prof.pid, signal.SIGKILL)
+        equal(os.listdir(place), ["report.json"], "files")
+
+
+@test_on_host
+def test_output_helper():
+    """The process that gives the file its name is no target."""
+    with Cgroup(memory=False) as cgroup, Scratch() as place:
+        path = os.path.join(place, "report.json")
+        result = tool("--cgroup", cgroup.path, "-d", "1", "--format", "json", "-o", path,
+                      prefix=["sh", "-c", 'echo $$ > "$0" && exec "$@"',
+                              os.path.join(cgroup.path, "cgroup.procs")])
+        equal((result.rc, result.err), (0, ""), "exit code and stderr")
+        equal(json.loads(read(path))["targets"], [], "targets")
+
+
+@test_on_host
+def test_closed_pipe():
+    """faultprof | head: nothing to complain about."""
+    with Target("loop", 500) as target:
+        target.tell()
+        for args in (("-p", target.pid, "-d", "0.3", "--format", "json"), ("--help",)):
+            reader, writer = os.pipe()
+            os.close(reader)
+            result = tool(*args, stdout=writer)
+            os.close(writer)
+            equal(result.err, "", "stderr of %r" % (args,))
+            check(result.rc != 0, "exit code 0")
+
+
+@test
+def test_cgroup_goes():
+    """A cgroup that is removed during the run takes no figure with it."""
+    with Cgroup(memory=False) as cgroup:
+        with Target("zero", 500, cgroup=cgroup) as target, \
+                Faultprof("--cgroup", cgroup.path, "-d", "2") as prof:
+            target.go()
+            target.finish()
+            wait_for(lambda: not read(os.path.join(cgroup.path, "cgroup.procs")), 5, "its end")
+            os.rmdir(cgroup.path)
+            result = prof.finish()
+        os.mkdir(cgroup.path)
+    equal(result.lines, [], "stderr")
+    equal(result.json().consistent().symbol("zero_faults"), 500, "faults of zero_faults")
+
+
+@test_on_host
+def test_second_interrupt():
+    """The first one ends the run, the second the tool, whatever it is at."""
+    need_tool()
+    reader, writer = os.pipe()
+    os.write(writer, b"x" * fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096))  # the report has to wait
+    with Target("loop", 500) as target:
+        process = start([FAULTPROF, "-v", "-p", str(target.pid)], stdin=subprocess.DEVNULL,
+                        stdout=writer, stderr=subprocess.PIPE)
+        with process.stderr:
+            check(b"collecting" in process.stderr.readline(), "it does not collect")
+            for _ in range(2):
+                check(process.poll() is None, "the first one ended it")
+                process.send_signal(signal.SIGINT)
+                time.sleep(0.7)
+        equal(process.wait(5), -signal.SIGINT, "exit status")
+    os.close(reader)
+    os.close(writer)
+
+
+@test
+def test_short_command():
+    """A command's time is its own, not that of our looking."""
+    report = tool("--format", "json", "--", "sleep", "0.1").json()
+    check(0.1 <= report["duration_s"] < 0.2, "0.1 s is said to be %s" % report["duration_s"])
+
+
+@test_on_host
+def test_filter():
+    """A report that holds a part of the faults says which."""
+    args = ("--kind", "swap-in,swap-cache", "--mode", "user")
+    text = tool(*args, "--", "true").out
+    check("only: swap-in, swap-cache, user mode" in text and "of that kind" in text,
+          "the filter is not told: %r" % text)
+    report = tool(*args, "--format", "json", "--", "true").json().consistent()
+    equal(report["filter"], {"kinds": ["swap-in", "swap-cache"], "mode": "user"}, "filter")
+    equal((report.totals["user"], report.totals["kernel"]), (0, None), "user and kernel")
+    report = tool("--tier", "perf", "--format", "json", "--", "true").json().consistent()
+    equal((report["filter"], report.totals["failed"]), (None, None), "filter and failed")
+
+
+@cases("started", [(tier or "auto", tier) for tier in ("", "perf")])
+def started(_, tier):
+    """What the command starts is among the targets, and nothing else."""
+    others = start(["sh", "-c", "while :; do /bin/true; done"])
+    args = (["--tier", tier] if tier else []) + ["--", "sh", "-c", "/bin/sleep 0.2; /bin/echo; :"]
+    try:
+        report = tool("--format", "json", *args).json()
+        text = tool(*args).out
+    finally:
+        end(others)
+    exes = {t["comm"]: os.path.basename(t["exe"]) for t in report["targets"]}
+    equal(report["targets"][0]["comm"], "sh", "the first target")
+    equal(sorted(exes), ["echo", "sh", "sleep"], "targets")
+    equal(exes["sleep"], "sleep", "exe of sleep")
+    check("and 2 programs started later for" in text.replace("\n    ", " "), "header: %.150r" % text)
 
 
 @test_on_host

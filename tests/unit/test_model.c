@@ -196,7 +196,7 @@ static void test_grouping(void **unused)
 	fault.nr_frames = 0;
 	add(&p, fault, 0);
 	add(&p, fault, 7);
-	assert_int_equal(profile_finish(&p), 0);
+	profile_finish(&p);
 	assert_int_equal(p.nr_symbols, 7);
 	assert_int_equal(p.nr_stacks, 0);
 	assert_int_equal(profile_faults(&p), 58);
@@ -247,7 +247,7 @@ static void test_places(void **unused)
 		fault.owner = 1;
 		add(&p, fault, 4);
 		add(&p, fault, 2 * more);
-		assert_int_equal(profile_finish(&p), 0);
+		profile_finish(&p);
 		assert_int_equal(p.nr_symbols, 1);
 		if (more) {
 			assert_string_equal(p.symbols[0]->file, "f.c");
@@ -289,7 +289,7 @@ static void test_stacks(void **unused)
 	fault.kind = FP_SWAP_IN;
 	fault.stack = false;
 	add(&p, fault, 11);
-	assert_int_equal(profile_finish(&p), 0);
+	profile_finish(&p);
 	assert_int_equal(p.nr_stacks, 2);
 	assert_int_equal(p.stacks[0]->faults, 7);
 	assert_int_equal(p.stacks[1]->faults, 5);
@@ -348,7 +348,7 @@ static void test_many_stacks(void **unused)
 			add(&p, fault, 1);
 		}
 	}
-	assert_int_equal(profile_finish(&p), 0);
+	profile_finish(&p);
 	clock_gettime(CLOCK_MONOTONIC, &end);
 	assert_int_equal(p.nr_stacks, 10000);
 	assert_int_equal(p.stacks[9999]->faults, 2);

@@ -175,7 +175,7 @@ static void build(struct profile *p)
 			     17),
 		0);
 	assert_int_equal(profile_warn(p, "who evicted: needs CAP_SYS_ADMIN \033[0m"), 0);
-	assert_int_equal(profile_finish(p), 0);
+	profile_finish(p);
 }
 
 static char *render(const struct sink *sink, const struct profile *profile,
@@ -329,7 +329,7 @@ static void test_text_place(void **unused)
 	p.stall_known = true;
 	p.end_ns = 1000000000;
 	fill_common(&p);
-	assert_int_equal(profile_finish(&p), 0);
+	profile_finish(&p);
 	text = render(&sink_text, &p, &everything);
 	assert_non_null(strstr(text, " [k] raw_sock_to_buf (via recv) raw_sock.c:288\n"));
 	assert_non_null(strstr(text, " [.] si_conn_wake_cb channel.h:91\n"));
@@ -364,7 +364,7 @@ static void test_text_lengths(void **unused)
 		p.end_ns = 1000000000;
 		add(&p, fault, 1, 99949999999);
 		p.kinds[0].faults += i % 3 ? 0 : 9999999999;
-		assert_int_equal(profile_finish(&p), 0);
+		profile_finish(&p);
 		text = render(&sink_text, &p, &everything);
 		check_lines(text);
 		free(text);
@@ -497,6 +497,83 @@ static void test_stall_unknown(void **unused)
 	profile_release(&p);
 }
 
+/* What is left out by wish, or cannot be seen, is no zero; and the report says what was wished. */
+static void test_filter(void **unused)
+{
+	json_t *json, *filter, *totals;
+	struct profile p;
+	char *text;
+
+	(void)unused;
+	build(&p);
+	text = render(&sink_text, &p, &everything);
+	assert_null(strstr(text, "only:"));
+	free(text);
+	p.only_kinds = 1U << FP_SWAP_IN | 1U << FP_COW;
+	p.only_modes = 1U << FP_USER;
+	p.failed = 0;
+	p.failed_unseen = true;
+	text = render(&sink_text, &p, &everything);
+	check_lines(text);
+	assert_non_null(strstr(text, "\n  only: swap-in, cow, user mode\n"));
+	assert_null(strstr(text, "kernel mode 3"));
+	assert_null(strstr(text, "never completed"));
+	free(text);
+	json = parse(&p, &everything);
+	filter = json_object_get(json, "filter");
+	assert_int_equal(json_array_size(json_object_get(filter, "kinds")), 2);
+	assert_string_equal(json_string_value(json_object_get(filter, "mode")), "user");
+	totals = json_object_get(json, "totals");
+	assert_true(json_is_null(json_object_get(totals, "kernel")));
+	assert_true(json_is_null(json_object_get(totals, "failed")));
+	assert_true(json_is_integer(json_object_get(totals, "user")));
+	json_decref(json);
+	p.only_kinds = 0;
+	p.only_modes = 1U << FP_KERNEL;
+	text = render(&sink_text, &p, &everything);
+	assert_non_null(strstr(text, "\n  only: kernel mode\n"));
+	assert_non_null(strstr(text, "\n  kernel mode 3,646; reads"));
+	free(text);
+	json = parse(&p, &everything);
+	assert_true(json_is_null(json_object_get(json_object_get(json, "filter"), "kinds")));
+	assert_true(json_is_null(json_object_get(json_object_get(json, "totals"), "user")));
+	json_decref(json);
+	profile_release(&p);
+}
+
+/* The header names what was asked for, and counts what that started. */
+static void test_later(void **unused)
+{
+	struct profile p;
+	json_t *json;
+	char *text;
+
+	(void)unused;
+	assert_int_equal(profile_init(&p), 0);
+	p.only_kinds = 1;
+	p.end_ns = 1500000000;
+	assert_int_equal(profile_add_target(&p, 1, "sh", NULL, NULL, 1), 0);
+	assert_int_equal(profile_add_target(&p, 2, "ls", NULL, NULL, 0), 0);
+	p.targets[1].later = true;
+	p.later = 1200;
+	profile_finish(&p);
+	text = render(&sink_text, &p, &everything);
+	check_lines(text);
+	assert_non_null(
+		strstr(text, "faultprof: sh (pid 1, 1 thread) and 1,200 programs started "));
+	assert_non_null(strstr(text, "No page fault of that kind completed in 1.5 s."));
+	free(text);
+	json = parse(&p, &everything);
+	assert_int_equal(json_array_size(json_object_get(json, "targets")), 2);
+	json_decref(json);
+	p.later = 0;
+	p.nr_unlisted = 9;
+	text = render(&sink_text, &p, &everything);
+	assert_non_null(strstr(text, "faultprof: 10 processes: sh (pid 1, 1 thread) for 1.5 s"));
+	free(text);
+	profile_release(&p);
+}
+
 static void test_no_faults(void **unused)
 {
 	struct profile p;
@@ -509,7 +586,7 @@ static void test_no_faults(void **unused)
 	p.stall_known = true;
 	p.end_ns = 1500000000;
 	assert_int_equal(profile_add_target(&p, 1, "nginx", NULL, NULL, 1), 0);
-	assert_int_equal(profile_finish(&p), 0);
+	profile_finish(&p);
 	text = render(&sink_text, &p, &everything);
 	check_lines(text);
 	assert_non_null(strstr(text, "nginx (pid 1, 1 thread) for 1.5 s: 0 faults"));
@@ -558,6 +635,7 @@ int main(void)
 		cmocka_unit_test(test_text_lines),    cmocka_unit_test(test_text_place),
 		cmocka_unit_test(test_text_lengths),  cmocka_unit_test(test_folded_sum),
 		cmocka_unit_test(test_json_sums),     cmocka_unit_test(test_stall_unknown),
+		cmocka_unit_test(test_filter),	      cmocka_unit_test(test_later),
 		cmocka_unit_test(test_no_faults),     cmocka_unit_test(test_write_error),
 	};
 

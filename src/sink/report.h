@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* What the parts of the text report share: cells, colours, and lines that keep to the width. */
+#ifndef SINK_REPORT_H
+#define SINK_REPORT_H
+
+#include "base/text.h"
+#include "model/sink.h"
+
+#define WIDTH 100
+#define CELL TEXT_FIT_BYTES(WIDTH)
+#define MAX_COLUMN 12 /* of comm and module */
+
+#define BOLD "\033[1m"
+#define PLAIN "\033[0m"
+
+struct report {
+	const struct profile *profile;
+	const struct sink_options *options;
+	FILE *out;
+	uint64_t faults;
+	double seconds;
+};
+
+/* "-" for what is not known. */
+struct text_cell stall_cell(bool known, uint64_t ns);
+/* Of the run's wall time; above 100 % when several threads stalled at once. */
+struct text_cell wall_cell(const struct report *report, bool known, uint64_t ns);
+double share(const struct report *report, uint64_t faults); /* percent of all faults */
+bool timed(const struct report *report, const struct stall *stall);
+
+/* "" when the report has no colours; kind_plain() ends what kind_color() began. */
+const char *color(const struct report *report, const char *code);
+const char *kind_color(const struct report *report, enum fp_kind kind);
+const char *kind_plain(const struct report *report, enum fp_kind kind);
+
+void put_padded(FILE *out, const char *text, size_t columns);
+/* Prints @text in lines of at most WIDTH, broken at spaces, the second and later ones indented. */
+void put_wrapped(FILE *out, const char *text, size_t indent);
+__attribute__((format(printf, 3, 4))) void put_line(FILE *out, size_t indent, const char *format,
+						    ...);
+void put_title(const struct report *report, const char *title);
+
+/* The parts. */
+int put_header(const struct report *report, const struct stall *all); /* 0 or -ENOMEM */
+void put_symbols(const struct report *report);
+
+#endif
