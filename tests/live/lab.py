@@ -25,7 +25,8 @@ FAULTS = os.path.join(BUILD, "tests", "faults")
 KINDS = ("swap-in", "swap-cache", "file-read", "file-map", "zero", "cow", "shmem", "huge", "other")
 # In the machine of tests/vm/run, by software emulation, a second is worth a tenth of one outside.
 VM = bool(os.environ.get("FAULTPROF_VM"))
-TEST_SECONDS = 180 if VM else 120
+PATIENCE = 4 if VM else 1  # for what is waited for in seconds
+TEST_SECONDS = 240 if VM else 120
 # The tier that this machine is to give by itself, and the one that every report has to name unless
 # its test asks for another. "": any.
 AUTO_TIER = os.environ.get("FAULTPROF_EXPECT_TIER", "")
@@ -158,6 +159,7 @@ atexit.register(cleanup_processes)
 
 
 def wait_for(condition, seconds, what):
+    seconds *= PATIENCE
     deadline = time.monotonic() + seconds
     while True:
         value = condition()
@@ -541,7 +543,7 @@ def tool(*args, prefix=(), seconds=30, env=None, stdout=None, tier=AUTO_TIER):
     binary = public(FAULTPROF) if prefix else FAULTPROF
     done = subprocess.run(list(prefix) + [binary] + [str(a) for a in args],
                           stdin=subprocess.DEVNULL, stdout=stdout or subprocess.PIPE,
-                          stderr=subprocess.PIPE, timeout=seconds,
+                          stderr=subprocess.PIPE, timeout=seconds * PATIENCE,
                           env=dict(os.environ, **(env or {})))
     return Result(done.returncode, (done.stdout or b"").decode(errors="replace"),
                   done.stderr.decode(errors="replace"),
