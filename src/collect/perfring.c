@@ -289,9 +289,10 @@ void perf_rings_mark(struct perf_rings *rings)
 int perf_rings_read(struct perf_rings *rings, perf_record_fn fn, void *arg)
 {
 	for (unsigned int i = 0; i < rings->nr; i++) {
-		int r = rings->ring[i] ? perf_ring_read(rings->ring[i], rings->head[i], fn, arg)
-				       : 0;
+		int r;
 
+		rings->reading = i;
+		r = rings->ring[i] ? perf_ring_read(rings->ring[i], rings->head[i], fn, arg) : 0;
 		if (r)
 			return r;
 	}
