@@ -193,7 +193,12 @@ static int add_event(struct perf_rings *rings, const struct perf_event_attr *att
 		     int cpu, unsigned int tag)
 {
 	struct perf_event *event = calloc(1, sizeof(*event));
-	int fd = event ? event_open(attr, tid, cpu) : -ENOMEM, r = 0;
+	struct perf_event_attr disabled = *attr;
+	int fd, r = 0;
+
+	/* Until it has a ring it would count what it cannot tell. */
+	disabled.disabled = 1;
+	fd = event ? event_open(&disabled, tid, cpu) : -ENOMEM;
 
 	if (fd < 0) {
 		free(event);
@@ -205,6 +210,14 @@ static int add_event(struct perf_rings *rings, const struct perf_event_attr *att
 		r = ring_map(fd, rings->pages, &rings->ring[cpu]);
 	else if (ioctl(fd, PERF_EVENT_IOC_SET_OUTPUT, rings->ring[cpu]->fd))
 		r = -errno;
+	if (!r && !attr->disabled && ioctl(fd, PERF_EVENT_IOC_ENABLE, 0)) {
+		r = -errno;
+		/* A ring of its own goes with it. */
+		if (rings->ring[cpu]->fd == fd) {
+			ring_unmap(rings->ring[cpu]);
+			rings->ring[cpu] = NULL;
+		}
+	}
 	if (r) {
 		close(fd);
 		free(event);
