@@ -14,29 +14,32 @@
  * mode need the stack again, or nobody could say who made the call. The kernel copies only stack
  * pages that are present.
  *
- * Events are inherited, so a thread that starts while its process is being added may get an
- * inherited event and then another one of its own. Samples tell by their identifier which event
- * they stem from: those of a thread with events of its own count, inherited ones of the same thread
- * are dropped, as "twice".
+ * Events are inherited. A process that descends from a followed one needs no events of its own,
+ * unless it was forked about when those of its parent were opened: then it may have inherited all,
+ * some or none of them, and so may a thread. It gets its own, and a fault that two events told is
+ * counted once. Both samples lie one after the other in the ring of their CPU. Up to Linux 6.2 they
+ * differ by their identifier; since then the kernel fills in time and identifier once for all
+ * events, those of other recorders too, which may thus give our samples theirs.
  */
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <asm/perf_regs.h>
 
+#include "base/clock.h"
 #include "base/privilege.h"
 #include "collect/collector.h"
+#include "collect/followed.h"
 #include "collect/perfring.h"
 #include "collect/procfs.h"
 
 #define PAGES 512
 #define SLICE_MS 100 /* mappings' rings want to be drained that often */
+#define SWEEP_NS 250000000ULL
 #define ON_EXEC 0x100
 #define BASE_TYPE                                                                       \
 	(PERF_SAMPLE_IDENTIFIER | PERF_SAMPLE_IP | PERF_SAMPLE_TID | PERF_SAMPLE_TIME | \
@@ -62,20 +65,23 @@ static const uint8_t perf_reg[FP_NR_REGS] = {
 	PERF_REG_X86_R15, PERF_REG_X86_IP,
 };
 
-/* A thread that may also have inherited events. */
-struct late {
+/* What tells a sample from the one before it. */
+struct last {
+	uint64_t id, time_ns, address;
 	pid_t tid;
-	UT_hash_handle hh;
+	unsigned int spec;
 };
 
 struct perf {
 	struct collector base;
 	struct perf_rings *rings;
-	struct late *late;
+	struct last *last;     /* by CPU */
 	struct image *unknown; /* of processes that no record told of */
-	struct pid_list added; /* those that were asked for */
-	bool inherit, open_ended, user_only, started;
+	struct followed_set followed;
+	bool inherit, open_ended, user_only, started, alive;
 	uint64_t samples; /* with those seen twice */
+	uint64_t now_ns;  /* all marked samples are older */
+	uint64_t swept_ns;
 	struct collect_counts counts;
 	struct fp_raw_stack raw;
 	collect_fault_fn fn; /* during a poll */
@@ -111,7 +117,7 @@ static void fault_attr(const struct perf *c, unsigned int spec, struct perf_even
 		.disabled = 1,
 		.inherit = 1,
 		.inherit_thread = !c->inherit,
-		.task = spec == MAJOR, /* tells when a late thread's number is free again */
+		.task = spec == MAJOR, /* for followed_record() */
 		.exclude_user = !s->user,
 		.exclude_kernel = c->user_only || !s->kernel,
 		.exclude_hv = 1,
@@ -150,38 +156,12 @@ static int probe(struct perf *c)
 static void perf_free(struct collector *collector)
 {
 	struct perf *c = perf_of(collector);
-	struct late *late, *next;
 
-	HASH_ITER (hh, c->late, late, next) {
-		HASH_DEL(c->late, late);
-		free(late);
-	}
-	pid_list_release(&c->added);
+	followed_release(&c->followed);
+	free(c->last);
 	perf_rings_free(c->rings);
 	image_free(c->unknown);
 	free(c);
-}
-
-static struct late *late_find(const struct perf *c, pid_t tid)
-{
-	struct late *late;
-
-	HASH_FIND_INT(c->late, &tid, late);
-	return late;
-}
-
-static int late_add(struct perf *c, pid_t tid)
-{
-	struct late *late = late_find(c, tid);
-
-	if (late)
-		return 0;
-	late = calloc(1, sizeof(*late));
-	if (!late)
-		return -ENOMEM;
-	late->tid = tid;
-	HASH_ADD_INT(c->late, tid, late);
-	return 0;
 }
 
 static int add_thread(struct perf *c, pid_t tid, bool on_exec)
@@ -201,39 +181,50 @@ static int add_thread(struct perf *c, pid_t tid, bool on_exec)
 	return r;
 }
 
-static int perf_add(struct collector *collector, pid_t pid, bool on_exec)
+/* Gives events to all threads. Those of one that starts meanwhile may be inherited and its own. */
+static int add_threads(struct perf *c, pid_t pid, bool on_exec)
 {
-	struct perf *c = perf_of(collector);
 	struct pid_list tids = { 0 };
-	struct image *image;
 	size_t at = 0, before, alive = 0;
-	bool late = c->rings->events;
-	int r = pid_list_has(&c->added, pid) ? -EEXIST
-					     : mappings_attach(c->base.mappings, pid, &image);
+	int r;
 
-	if (r)
-		return r;
 	do {
 		before = at;
 		r = procfs_tids(pid, &tids);
 		for (; !r && at < tids.nr; at++) {
-			if (late)
-				r = late_add(c, tids.pids[at]);
-			if (!r)
-				r = add_thread(c, tids.pids[at], on_exec);
+			r = add_thread(c, tids.pids[at], on_exec);
 			alive += !r;
 			if (r == -ESRCH)
 				r = 0;
 		}
-		late = true;
 	} while (!r && at > before);
 	pid_list_release(&tids);
 	/* It may have gone while its last thread was looked for: what it did until then counts. */
 	if (alive && (r == -ENOENT || r == -ESRCH))
 		r = 0;
-	if (r == -ENOENT || (!r && !alive))
-		r = -ESRCH;
-	return r ? r : pid_list_add(&c->added, pid);
+	return r == -ENOENT || (!r && !alive) ? -ESRCH : r;
+}
+
+static int perf_add(struct collector *collector, pid_t pid, bool on_exec)
+{
+	struct perf *c = perf_of(collector);
+	struct followed *followed = followed_living(&c->followed, pid);
+	struct image *image;
+	int r = followed && followed->added ? -EEXIST
+					    : mappings_attach(c->base.mappings, pid, &image);
+
+	if (!r && (!followed || followed->whole_ns || followed->taken))
+		r = add_threads(c, pid, on_exec);
+	if (!r)
+		r = followed_get(&c->followed, pid, &followed);
+	if (r)
+		return r;
+	followed->added = true;
+	followed->taken = false;
+	if (followed->whole_ns)
+		followed_whole(followed);
+	c->alive = true;
+	return 0;
 }
 
 static int enable(struct perf *c, unsigned long request)
@@ -336,7 +327,8 @@ static int hand_on(struct perf *c, const struct sample *sample, unsigned int spe
 	bool stack = specs[spec].stack_bytes && regs && take_stack(c, sample);
 	uint64_t ip = kernel ? 0 : sample->ip;
 	struct fault fault = {
-		.time_ns = sample->time_ns,
+		/* Another recorder's clock may be ahead. */
+		.time_ns = sample->time_ns < c->now_ns ? sample->time_ns : c->now_ns,
 		.address = sample->address,
 		.pid = sample->pid,
 		.tid = sample->tid,
@@ -366,44 +358,85 @@ static int hand_on(struct perf *c, const struct sample *sample, unsigned int spe
 	return c->fn(c->arg, &fault);
 }
 
+/* Only our events write to our rings: a sample by another name still has the shape of its event.
+ * NR_SPECS: it does not tell. */
+static unsigned int spec_by_shape(const struct sample *sample)
+{
+	size_t room = (sample->header.size - sizeof(*sample)) / 8;
+
+	if (sample->abi != PERF_SAMPLE_REGS_ABI_64)
+		return NR_SPECS;
+	if (room == 1)
+		return MINOR_USER;
+	for (unsigned int spec = 0; spec < NR_SPECS; spec++)
+		if (specs[spec].stack_bytes && room > FP_NR_REGS &&
+		    sample->more[FP_NR_REGS] == specs[spec].stack_bytes)
+			return spec;
+	return NR_SPECS;
+}
+
+/* Is it the fault that the sample before told already? */
+static bool told_twice(struct perf *c, const struct sample *sample, unsigned int spec)
+{
+	struct last *last = &c->last[c->rings->reading];
+
+	if (last->tid == (pid_t)sample->tid && last->address == sample->address &&
+	    last->spec == spec && (last->time_ns == sample->time_ns || last->id != sample->id))
+		return true;
+	*last = (struct last){ .id = sample->id,
+			       .time_ns = sample->time_ns,
+			       .address = sample->address,
+			       .tid = sample->tid,
+			       .spec = spec };
+	return false;
+}
+
 static int take_record(void *arg, const struct perf_event_header *header)
 {
 	const struct sample *sample = (const void *)header;
 	struct perf *c = arg;
 	const struct perf_event *event;
+	struct followed *followed;
+	unsigned int spec;
 
-	if (header->type == PERF_RECORD_EXIT && header->size >= sizeof(*header) + 24) {
-		const uint32_t *ids = (const void *)(header + 1); /* pid, ppid, tid, ptid */
-		struct late *late = late_find(c, ids[2]);
-
-		if (late) {
-			HASH_DEL(c->late, late);
-			free(late);
-		}
-	}
+	if (header->type == PERF_RECORD_FORK || header->type == PERF_RECORD_EXIT)
+		return followed_record(&c->followed, header);
 	if (header->type != PERF_RECORD_SAMPLE || header->size < sizeof(*sample))
 		return 0;
 	event = perf_rings_find(c->rings, sample->id);
-	if (!event)
+	spec = event ? event->tag & ~ON_EXEC : spec_by_shape(sample);
+	if (spec >= NR_SPECS)
 		return 0;
 	c->samples++;
-	if (event->tid != (pid_t)sample->tid && late_find(c, sample->tid))
-		return 0;
-	return hand_on(c, sample, event->tag & ~ON_EXEC);
+	followed = followed_find(&c->followed, sample->pid);
+	if (followed && followed->sampled_ns < sample->time_ns)
+		followed->sampled_ns = sample->time_ns;
+	return told_twice(c, sample, spec) ? 0 : hand_on(c, sample, spec);
 }
 
 static int drain(struct perf *c, collect_fault_fn fn, void *arg)
 {
+	/* Before the rings are read: a child of one that ends now is in them. */
+	bool alive = followed_alive(&c->followed);
 	int r;
 
 	/* In this order, all mappings that a marked sample needs are there to be applied. */
 	perf_rings_mark(c->rings);
+	c->now_ns = clock_now_ns();
 	r = mappings_poll(c->base.mappings, UINT64_MAX);
 	if (r)
 		return r;
 	c->fn = fn;
 	c->arg = arg;
-	return perf_rings_read(c->rings, take_record, c);
+	r = perf_rings_read(c->rings, take_record, c);
+	if (!r)
+		r = followed_apply(&c->followed, c->inherit);
+	c->alive = alive || followed_alive(&c->followed);
+	if (c->now_ns - c->swept_ns > SWEEP_NS) {
+		c->swept_ns = c->now_ns;
+		c->counts.lost[FP_LOSS_TARGET] += followed_sweep(&c->followed, SWEEP_NS);
+	}
+	return r;
 }
 
 static int perf_poll(struct collector *collector, int timeout_ms, collect_fault_fn fn, void *arg)
@@ -445,6 +478,7 @@ static int perf_stop(struct collector *collector, collect_fault_fn fn, void *arg
 			return -EIO;
 		counted += count;
 	}
+	c->counts.lost[FP_LOSS_TARGET] += followed_sweep(&c->followed, 0);
 	c->counts.lost[FP_LOSS_SAMPLE] = counted > c->samples ? counted - c->samples : 0;
 	return 0;
 }
@@ -454,25 +488,9 @@ static void perf_counts(const struct collector *collector, struct collect_counts
 	*ret = perf_of(collector)->counts;
 }
 
-static bool process_gone(pid_t pid)
-{
-	int fd = syscall(SYS_pidfd_open, pid, 0);
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-	bool gone = fd < 0 || poll(&p, 1, 0) > 0;
-
-	if (fd >= 0)
-		close(fd);
-	return gone;
-}
-
 static bool perf_alive(const struct collector *collector)
 {
-	const struct pid_list *added = &perf_of(collector)->added;
-
-	for (size_t i = 0; i < added->nr; i++)
-		if (!process_gone(added->pids[i]))
-			return true;
-	return false;
+	return perf_of(collector)->alive;
 }
 
 static int perf_drop_privileges(struct collector *collector)
@@ -509,8 +527,9 @@ int perf_collector_new(const struct collector_options *options, struct mappings 
 	if (!r)
 		r = perf_rings_new(pages, &c->rings);
 	if (!r) {
+		c->last = calloc(c->rings->nr, sizeof(*c->last));
 		c->unknown = image_new(0, 0, "[unknown]");
-		r = c->unknown ? 0 : -ENOMEM;
+		r = c->last && c->unknown ? 0 : -ENOMEM;
 	}
 	if (r) {
 		perf_free(&c->base);

@@ -193,7 +193,12 @@ static int add_event(struct perf_rings *rings, const struct perf_event_attr *att
 		     int cpu, unsigned int tag)
 {
 	struct perf_event *event = calloc(1, sizeof(*event));
-	int fd = event ? event_open(attr, tid, cpu) : -ENOMEM, r = 0;
+	struct perf_event_attr disabled = *attr;
+	int fd, r = 0;
+
+	/* Until it has a ring it would count what it cannot tell. */
+	disabled.disabled = 1;
+	fd = event ? event_open(&disabled, tid, cpu) : -ENOMEM;
 
 	if (fd < 0) {
 		free(event);
@@ -205,6 +210,14 @@ static int add_event(struct perf_rings *rings, const struct perf_event_attr *att
 		r = ring_map(fd, rings->pages, &rings->ring[cpu]);
 	else if (ioctl(fd, PERF_EVENT_IOC_SET_OUTPUT, rings->ring[cpu]->fd))
 		r = -errno;
+	if (!r && !attr->disabled && ioctl(fd, PERF_EVENT_IOC_ENABLE, 0)) {
+		r = -errno;
+		/* A ring of its own goes with it. */
+		if (rings->ring[cpu]->fd == fd) {
+			ring_unmap(rings->ring[cpu]);
+			rings->ring[cpu] = NULL;
+		}
+	}
 	if (r) {
 		close(fd);
 		free(event);
@@ -289,9 +302,10 @@ void perf_rings_mark(struct perf_rings *rings)
 int perf_rings_read(struct perf_rings *rings, perf_record_fn fn, void *arg)
 {
 	for (unsigned int i = 0; i < rings->nr; i++) {
-		int r = rings->ring[i] ? perf_ring_read(rings->ring[i], rings->head[i], fn, arg)
-				       : 0;
+		int r;
 
+		rings->reading = i;
+		r = rings->ring[i] ? perf_ring_read(rings->ring[i], rings->head[i], fn, arg) : 0;
 		if (r)
 			return r;
 	}

@@ -49,6 +49,7 @@ struct perf_rings {
 	uint64_t *head;		 /* by CPU; set by perf_rings_mark() */
 	int *wait;		 /* by CPU: the event to wait on, -1: none alive */
 	unsigned int nr;
+	unsigned int reading;	   /* by CPU: the ring that the record at hand is from */
 	unsigned int pages;	   /* wanted for each ring */
 	struct perf_event *events; /* hashed by id */
 };

@@ -39,14 +39,18 @@ static const struct {
 	[FP_LOSS_START] = { "start", "start not seen: no stall time, kind and access guessed",
 			    false },
 	[FP_LOSS_TARGET] = { "target",
-			     "target map full: processes not followed, faults not counted", true },
+			     "target map full, or a setuid program: processes not followed, faults "
+			     "not counted",
+			     true },
 	[FP_LOSS_TASK] = { "task", "ring buffer full: a fork, exec or exit not told", false },
 	[FP_LOSS_STACK] = { "stack", "stack cut short", false },
 	[FP_LOSS_SKIPPED] = { "skipped",
 			      "the kernel did not run the program: no stall time, no stack",
 			      false },
 	[FP_LOSS_MAPPING] = { "mapping", "mapping record lost: symbols may be unknown", false },
-	[FP_LOSS_SAMPLE] = { "sample", "perf ring full: faults not counted", true },
+	[FP_LOSS_SAMPLE] = { "sample",
+			     "perf ring full, or another recorder in the way: faults not counted",
+			     true },
 };
 
 const char *kind_name(enum fp_kind kind)

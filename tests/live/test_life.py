@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 """What happens to a target during a run: death, exec, new code, and where its binary lives."""
+import json
 import os
 import shutil
 import signal
@@ -8,8 +9,11 @@ import subprocess
 import sys
 import time
 
-from lab import (FAULTS, Cgroup, Faultprof, Scratch, Skip, Target, cases, cgroup_mounts, check,
-                 equal, main, need, need_root, procstat, status, test, tool, wait_for)
+from lab import (BUILD, FAULTS, Cgroup, Faultprof, Scratch, Skip, Target, as_user, attached, cases,
+                 cgroup_mounts, check, equal, main, need, need_root, procstat, public, read,
+                 status, test, tool, wait_for)
+
+FAMILY = os.path.join(BUILD, "tests", "family")
 
 
 @test
@@ -214,6 +218,96 @@ def test_duration():
         check(1 <= time.monotonic() - start < 15, "-d 1 took another time")
         check(0.9 <= report["duration_s"] <= 1.5, "duration_s is %s" % report["duration_s"])
         check(report.symbol("loop_faults") > 300, "hardly a fault seen")
+
+
+@cases("family", [("perf",), ("perf --no-inherit",)])
+def family(options):
+    """Children that are found by their name, and inherit events too, are counted once."""
+    with Scratch() as place:
+        copy = os.path.join(place, "fp-family")
+        shutil.copy2(FAMILY, copy)
+        with Target("children", 2000, binary=copy) as target, \
+                Faultprof("--comm", "fp-family", "--tier", *options.split()) as prof:
+            before = procstat(target.pid)
+            account = target.go()
+            wait_for(lambda: status(target.pid, "State") == "S", 10, "it to sleep")
+            report = prof.report()
+            made = sum(procstat(target.pid)) - sum(before) + account["children"]
+    check(made > 20000, "only %d faults were made" % made)
+    equal(report.totals["lost"], 0, "lost")
+    if "--no-inherit" in options:  # what a child does before it is found is nobody's
+        check(made * 0.6 < report.totals["faults"] <= made,
+              "%d faults of %d" % (report.totals["faults"], made))
+    else:
+        equal(report.totals["faults"], made, "faults")
+
+
+@test
+def test_family_late():
+    """The same when they are forked long after their parent was found: no events of their own."""
+    with Scratch() as place:
+        copy = os.path.join(place, "fp-family")
+        shutil.copy2(FAMILY, copy)
+        with Target("children", 500, binary=copy) as target, \
+                Faultprof("--comm", "fp-family", "--tier", "perf") as prof:
+            time.sleep(2.3)
+            before = procstat(target.pid)
+            events = attached(prof.pid)
+            target.tell()
+            time.sleep(1)
+            equal(attached(prof.pid), events, "perf events for one process and 10 children")
+            account = json.loads(target.line(60))
+            wait_for(lambda: status(target.pid, "State") == "S", 10, "it to sleep")
+            report = prof.report()
+            made = sum(procstat(target.pid)) - sum(before) + account["children"]
+            equal(len(report["targets"]), 11, "targets")
+    equal(report.totals["faults"], made, "faults")
+
+
+@test
+def test_orphan():
+    """The run goes on as long as a child of the command does."""
+    with Scratch() as place:
+        path = os.path.join(place, "count")
+        report = tool("--format", "json", "--tier", "perf", "--", FAMILY, "orphan", "5000",
+                      path).json().consistent()
+        made = int(read(path))
+    check(made >= 5000, "only %d faults were made" % made)
+    check(report.totals["faults"] >= made, "%d faults of %d" % (report.totals["faults"], made))
+
+
+@cases("events", [("taken", "exec"), ("kept", "thread")])
+def events(what, mode):
+    """A program with the set-user-ID bit takes its events away; an exec from a thread does not."""
+    prefix = as_user()
+    binary = public(FAMILY)
+    with Scratch() as place:
+        program = os.path.join(place, "setuid")
+        shutil.copy(FAMILY, program)
+        os.chmod(program, 0o4755)
+        if os.statvfs(place).f_flag & os.ST_NOSUID:
+            raise Skip("no set-user-ID programs on this file system")
+        report = tool("--format", "json", "--tier", "perf", "--", binary, mode, "3000", program,
+                      prefix=prefix).json().consistent()
+    if what == "taken":
+        check(report.totals["faults"] < 3000, "events of a setuid program?")
+        equal(report["losses"]["target"], 1, "losses.target")
+    else:
+        check(report.totals["faults"] >= 3000, "only %d faults" % report.totals["faults"])
+        equal(report.totals["lost"], 0, "lost")
+
+
+@test
+def test_two_recorders():
+    """Two at a time on one process: the kernel gives both the same identifiers."""
+    with Target("zero", 3000) as target, Faultprof("-p", target.pid, "--tier", "perf") as one, \
+            Faultprof("-p", target.pid, "--tier", "perf") as two:
+        target.go()
+        reports = one.report(), two.report()
+    for report in reports:
+        equal(report.symbol("zero_faults", kind="zero"), 3000, "faults of zero_faults")
+        equal(report.totals["faults"], 3000, "faults")
+        report.nothing_lost()
 
 
 main()
