@@ -87,12 +87,12 @@ int on_last(struct bpf_iter__task *ctx)
 	return 0;
 }
 
-/* Stack bytes that lead to the owner nearly always: what is shipped while user space is late to
- * learn, so that a burst of faults at a new place does not fill the ring. */
+/* Stack bytes that lead to the owner nearly always. While user space is late to learn, no more is
+ * shipped of a fault that needs no more, so that a burst at a new place does not fill the ring. */
 #define SHORT_STACK 1024
 
 static __always_inline void tell_fault(struct scratch *s, enum walk_result result,
-				       const struct fp_site_key *key)
+				       const struct fp_site_key *key, bool detail)
 {
 	bool crowded = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >
 		       bpf_ringbuf_query(&ring, BPF_RB_RING_SIZE) / 4;
@@ -102,7 +102,7 @@ static __always_inline void tell_fault(struct scratch *s, enum walk_result resul
 
 	fault->raw = result == WALK_MISS;
 	if (fault->raw) {
-		if (crowded && s->raw.bytes > SHORT_STACK)
+		if (crowded && !detail && s->raw.bytes > SHORT_STACK)
 			s->raw.bytes = SHORT_STACK;
 		size = sizeof(struct fp_fault_event) + offsetof(struct fp_raw_stack, data) +
 		       (s->raw.bytes & (2 * FP_STACK_BYTES - 1));
@@ -192,7 +192,7 @@ static __always_inline int complete(struct bpf_perf_event_data *ctx, bool major)
 	fault->access = key.access;
 	fault->mode = key.mode;
 	fault->major = major;
-	tell_fault(s, result, &key);
+	tell_fault(s, result, &key, detail);
 	return 0;
 }
 

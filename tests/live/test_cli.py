@@ -278,11 +278,11 @@ def test_second_interrupt():
     os.close(writer)
 
 
-@test
+@test_on_host
 def test_short_command():
     """A command's time is its own, not that of our looking."""
     report = tool("--format", "json", "--", "sleep", "0.1").json()
-    check(0.1 <= report["duration_s"] < 0.2, "0.1 s is said to be %s" % report["duration_s"])
+    check(0.1 <= report["duration_s"] < 0.3, "0.1 s is said to be %s" % report["duration_s"])
 
 
 @test_on_host

@@ -9,9 +9,9 @@ import subprocess
 import sys
 import time
 
-from lab import (BUILD, FAULTS, Cgroup, Faultprof, Scratch, Skip, Target, as_user, attached, cases,
-                 cgroup_mounts, check, equal, main, need, need_root, procstat, public, read,
-                 status, test, tool, wait_for)
+from lab import (BUILD, FAULTS, Cgroup, Faultprof, Scratch, Setting, Skip, Target, as_user, attached,
+                 cases, cases_on_host, cgroup_mounts, check, equal, main, need, need_root, procstat,
+                 public, read, status, test, tool, wait_for)
 
 FAMILY = os.path.join(BUILD, "tests", "family")
 
@@ -220,7 +220,8 @@ def test_duration():
         check(report.symbol("loop_faults") > 300, "hardly a fault seen")
 
 
-@cases("family", [("perf",), ("perf --no-inherit",)])
+# Not by emulation: there, the children have ended before they are found.
+@cases_on_host("family", [("perf",), ("perf --no-inherit",)])
 def family(options):
     """Children that are found by their name, and inherit events too, are counted once."""
     with Scratch() as place:
@@ -236,7 +237,7 @@ def family(options):
     check(made > 20000, "only %d faults were made" % made)
     equal(report.totals["lost"], 0, "lost")
     if "--no-inherit" in options:  # what a child does before it is found is nobody's
-        check(made * 0.6 < report.totals["faults"] <= made,
+        check(made * 0.3 < report.totals["faults"] <= made,
               "%d faults of %d" % (report.totals["faults"], made))
     else:
         equal(report.totals["faults"], made, "faults")
@@ -287,8 +288,9 @@ def events(what, mode):
         os.chmod(program, 0o4755)
         if os.statvfs(place).f_flag & os.ST_NOSUID:
             raise Skip("no set-user-ID programs on this file system")
-        report = tool("--format", "json", "--tier", "perf", "--", binary, mode, "3000", program,
-                      prefix=prefix).json().consistent()
+        with Setting("kernel/perf_event_paranoid", 2):
+            report = tool("--format", "json", "--tier", "perf", "--", binary, mode, "3000", program,
+                          prefix=prefix).json().consistent()
     if what == "taken":
         check(report.totals["faults"] < 3000, "events of a setuid program?")
         equal(report["losses"]["target"], 1, "losses.target")
