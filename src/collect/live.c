@@ -51,12 +51,6 @@ struct live {
 	void *arg;
 };
 
-static int quiet(enum libbpf_print_level level, const char *format, va_list args)
-{
-	(void)level, (void)format, (void)args;
-	return 0;
-}
-
 /* Programs for which this kernel has no hook, or which the other tier needs, stay out. */
 static void choose_programs(struct faults *s, bool fentry)
 {
@@ -490,7 +484,7 @@ int live_collector_new(const struct collector_options *options, enum tier tier,
 	if (!c)
 		return -ENOMEM;
 	if (!options->debug)
-		libbpf_set_print(quiet);
+		libbpf_set_print(NULL);
 	c->base.ops = fentry ? &fentry_ops : &tracepoint_ops;
 	c->base.mappings = mappings;
 	c->last = -1;

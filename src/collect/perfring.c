@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -28,17 +27,7 @@ static int event_open(const struct perf_event_attr *attr, pid_t pid, int cpu)
 {
 	struct perf_event_attr copy = *attr;
 	int fd = syscall(SYS_perf_event_open, &copy, pid, cpu, -1, PERF_FLAG_FD_CLOEXEC);
-	struct rlimit limit;
 
-	if (fd < 0 && errno == EMFILE) {
-		/* Threads times CPUs are many: take what the hard limit gives. */
-		if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur == limit.rlim_max)
-			return -EMFILE;
-		limit.rlim_cur = limit.rlim_max;
-		if (setrlimit(RLIMIT_NOFILE, &limit))
-			return -EMFILE;
-		fd = syscall(SYS_perf_event_open, &copy, pid, cpu, -1, PERF_FLAG_FD_CLOEXEC);
-	}
 	return fd < 0 ? -errno : fd;
 }
 

@@ -31,12 +31,6 @@ static const struct {
 	[PROBE_PERF_USER] = { "perf events, user", "user-mode faults in the perf tier" },
 };
 
-static int quiet(enum libbpf_print_level level, const char *format, va_list args)
-{
-	(void)level, (void)format, (void)args;
-	return 0;
-}
-
 static struct btf *btf;
 
 static struct btf *kernel_btf(void)
@@ -142,7 +136,7 @@ static bool counters_exact(void)
 
 void probe_run(struct probe *p)
 {
-	libbpf_print_fn_t print = libbpf_set_print(quiet);
+	libbpf_print_fn_t print = libbpf_set_print(NULL);
 	FILE *file = fopen("/proc/sys/kernel/perf_event_paranoid", "re");
 
 	memset(p, 0, sizeof(*p));

@@ -235,8 +235,8 @@ static void reclaim(void)
 	close(fd);
 }
 
-/* To swap, and out of the swap cache: the next touch has to read. */
-static void swap_out(char *area, size_t n)
+/* Returns how many pages could not be pushed out of memory. */
+static size_t page_out(char *area, size_t n)
 {
 	const struct timespec pause = { .tv_nsec = 50 * 1000 * 1000 };
 	size_t here = n;
@@ -248,6 +248,14 @@ static void swap_out(char *area, size_t n)
 		nanosleep(&pause, NULL);
 		here = resident(area, n);
 	}
+	return here;
+}
+
+/* To swap, and out of the swap cache: the next touch has to read. */
+static void swap_out(char *area, size_t n)
+{
+	size_t here = page_out(area, n);
+
 	if (here) {
 		snprintf(line, sizeof(line), "%zu of %zu pages stay out of swap", here, n);
 		skip(line);
@@ -501,9 +509,7 @@ static void run_shmem(size_t n)
 /* Shared memory that comes back from swap. pagemap does not show where it is, mincore() does. */
 static void run_shmem_swap(size_t n)
 {
-	const struct timespec pause = { .tv_nsec = 50 * 1000 * 1000 };
 	int fd = memfd_create("faults", MFD_CLOEXEC);
-	size_t here = n;
 	char *area;
 
 	if (fd < 0 || ftruncate(fd, n * PAGE))
@@ -511,14 +517,7 @@ static void run_shmem_swap(size_t n)
 	area = map(n * PAGE, MAP_SHARED, fd);
 	madvise(area, n * PAGE, MADV_NOHUGEPAGE);
 	fill(area, n * PAGE);
-	for (int i = 0; i < 60 && here; i++) {
-		if (madvise(area, n * PAGE, MADV_PAGEOUT))
-			fail("MADV_PAGEOUT");
-		reclaim();
-		nanosleep(&pause, NULL);
-		here = resident(area, n);
-	}
-	if (here)
+	if (page_out(area, n))
 		skip("shared memory stays out of swap");
 	go();
 	shmem_swap_faults(area, n, PAGE);
