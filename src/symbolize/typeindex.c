@@ -190,11 +190,12 @@ bool die_strip(Dwarf_Die *die, Dwarf_Die *ret)
 		if (is_wrapping(dwarf_tag(&type))) {
 			if (!dwarf_formref_die(dwarf_attr(&type, DW_AT_type, &value), &type))
 				return false;
-		} else if (!die_has(&type, DW_AT_declaration)) {
+		} else if (die_has(&type, DW_AT_signature)) {
+			if (!dwarf_formref_die(dwarf_attr(&type, DW_AT_signature, &value), &type))
+				return false;
+		} else {
 			*ret = type;
-			return true;
-		} else if (!dwarf_formref_die(dwarf_attr(&type, DW_AT_signature, &value), &type)) {
-			return false;
+			return !die_has(&type, DW_AT_declaration);
 		}
 	}
 	return false;
@@ -414,7 +415,7 @@ static void read_die(struct pass *pass, Dwarf_Die *die, uint64_t scope, unsigned
 	default:
 		return;
 	}
-	if (die_has(die, DW_AT_declaration))
+	if (die_has(die, DW_AT_declaration) || die_has(die, DW_AT_signature))
 		return;
 	named = !name_of(pass, die, scope, &name);
 	if (tag == DW_TAG_enumeration_type)
