@@ -127,7 +127,8 @@ static void every_version_of_every_compiler(void **state)
 
 	(void)state;
 	for (size_t c = 0; c < sizeof(compilers) / sizeof(compilers[0]); c++) {
-		for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+		/* Enum classes are younger than DWARF 3. */
+		for (size_t i = c < 2 ? 0 : 2; i < sizeof(flags) / sizeof(flags[0]); i++) {
 			sprintf(name, "prog%zu-%zu", c, i);
 			check_build(name, compilers[c], flags[i]);
 		}
