@@ -273,8 +273,45 @@ static bool die_at(const struct type_index *index, uint64_t place, Dwarf_Die *re
 				   : dwarf_offdie(dwarf, offset, ret);
 }
 
+static bool same_constant(Dwarf_Die *a, Dwarf_Die *b, unsigned int attribute)
+{
+	uint64_t x = 0, y = 0;
+
+	return die_constant(a, attribute, &x) == die_constant(b, attribute, &y) && x == y;
+}
+
+static bool same_name(Dwarf_Die *a, Dwarf_Die *b)
+{
+	const char *x = die_name(a), *y = die_name(b);
+
+	return x && y ? !strcmp(x, y) : x == y;
+}
+
+/* Definitions of one size that begin in the same line are the same one, read by many units. Others
+ * may still be, in copies of a header. */
+static bool same_structure(Dwarf_Die *a, Dwarf_Die *b, uint64_t *steps)
+{
+	Dwarf_Die x, y;
+	int r, s;
+
+	if (!same_constant(a, b, DW_AT_byte_size))
+		return false;
+	if (same_constant(a, b, DW_AT_decl_line))
+		return true;
+	r = die_first(a, &x, steps);
+	s = die_first(b, &y, steps);
+	while (!r && !s) {
+		if (dwarf_tag(&x) != dwarf_tag(&y) || !same_name(&x, &y) ||
+		    !same_constant(&x, &y, DW_AT_data_member_location))
+			return false;
+		r = die_next(&x, &x, steps);
+		s = die_next(&y, &y, steps);
+	}
+	return r == s;
+}
+
 /* Whether the definitions @a and @b of one name say the same. */
-static bool agree(enum type_kind kind, Dwarf_Die *a, Dwarf_Die *b)
+static bool agree(enum type_kind kind, Dwarf_Die *a, Dwarf_Die *b, uint64_t *steps)
 {
 	uint64_t x, y;
 
@@ -282,8 +319,10 @@ static bool agree(enum type_kind kind, Dwarf_Die *a, Dwarf_Die *b)
 	case TYPE_VARIABLE:
 		return die_address(a, &x) && die_address(b, &y) && x == y;
 	case TYPE_ENUMERATOR:
-		return die_constant(a, DW_AT_const_value, &x) &&
-		       die_constant(b, DW_AT_const_value, &y) && x == y;
+		return same_constant(a, b, DW_AT_const_value);
+	case TYPE_STRUCT:
+	case TYPE_UNION:
+		return same_structure(a, b, steps);
 	default:
 		return true;
 	}
@@ -313,7 +352,7 @@ static void add(struct pass *pass, enum type_kind kind, uint64_t state, Dwarf_Di
 		slot->place = place;
 	} else if (slot->place != place && !(flags & PLACE_LOCAL & ~slot->place) &&
 		   !(slot->place & PLACE_AMBIGUOUS) && die_at(index, slot->place, &other) &&
-		   !agree(kind, die, &other)) {
+		   !agree(kind, die, &other, &pass->steps)) {
 		slot->place |= PLACE_AMBIGUOUS;
 	}
 }

@@ -98,6 +98,16 @@ struct later {
 	int i;
 };
 
+struct other_size {
+	long i;
+} other_size;
+struct other_order {
+	int j, i;
+} other_order;
+struct copied {
+	int i, j;
+} copied;
+
 struct wide declared_first = { .c = 'x' };
 static struct list pools = { &pools, &pools };
 static int twin = 2;
@@ -164,6 +174,7 @@ static void print_members(void)
 	MEMBER(struct holder, cube[2][5][1]);
 	MEMBER(union either, in.f);
 	MEMBER(later_t, i);
+	MEMBER(struct copied, j);
 	MEMBER(struct later, i);
 	MEMBER(twice_t, data);
 	MEMBER(nameless_t, anonymous);

@@ -5,8 +5,17 @@ typedef struct later later_t;
 enum conflict_here { CONFLICT = 1 };
 enum agreed_here { AGREED = 11 };
 
-extern int used_elsewhere;
-int here = CONFLICT;
+/* Others in types.c. The third is the same, from another line. */
+struct other_size {
+	int i;
+} other_size_here;
+struct other_order {
+	int i, j;
+} other_order_here;
+struct copied {
+	int i, j;
+} copied_here;
+
 enum conflict_here conflict_here = CONFLICT;
 enum agreed_here agreed_here = AGREED;
 static int twin = 1;

@@ -187,6 +187,10 @@ static void what_is_not_there(void **state)
 			 -ENOENT);
 	assert_int_equal(symbolizer_size_of(symbolizer, &binary, "", &number), -ENOENT);
 	assert_int_equal(symbolizer_enumerator(symbolizer, &binary, "CONFLICT", &value), -ENOTUNIQ);
+	assert_int_equal(symbolizer_member(symbolizer, &binary, "struct other_size", "i", &member),
+			 -ENOTUNIQ);
+	assert_int_equal(symbolizer_size_of(symbolizer, &binary, "struct other_order", &number),
+			 -ENOTUNIQ);
 	assert_int_equal(symbolizer_enumerator(symbolizer, &binary, "colour", &value), -ENOENT);
 	assert_int_equal(symbolizer_variable(symbolizer, &binary, "twin", &number, &size),
 			 -ENOTUNIQ);
@@ -301,28 +305,60 @@ static char *declared(char *line)
 	return name && *name && *name != '}' ? name : NULL;
 }
 
-static void compare_with_pahole(const char *path)
+/* All that pahole prints about @path. */
+static char *pahole(const char *path)
 {
-	char command[PATH_MAX + 64], line[1024], type[256] = "";
-	struct binary binary = { .path = (char *)path, .name = (char *)"whole" };
-	unsigned int members = 0;
+	char command[PATH_MAX + 64], *text = NULL;
+	size_t size = 0, n;
 	FILE *pipe;
 
-	binary.fd = open(path, O_RDONLY | O_CLOEXEC);
-	assert_true(binary.fd >= 0);
 	snprintf(command, sizeof(command), "pahole -F dwarf %s 2>/dev/null", path);
 	pipe = popen(command, "r");
-	while (fgets(line, sizeof(line), pipe)) {
-		char *comment = strstr(line, "/*"), *name;
+	do {
+		text = realloc(text, size + 65536 + 1);
+		n = fread(text + size, 1, 65536, pipe);
+		size += n;
+	} while (n);
+	text[size] = 0;
+	pclose(pipe);
+	return text;
+}
+
+/* Two parts of a program may mean different types by one name. */
+static bool is_ambiguous(const char *text, const char *type)
+{
+	char line[300];
+	const char *first;
+
+	snprintf(line, sizeof(line), "%s {\n", type);
+	first = strstr(text, line);
+	return first && strstr(first + 1, line);
+}
+
+static void compare_with_pahole(const char *path)
+{
+	struct binary binary = { .path = (char *)path, .name = (char *)"whole" };
+	char *text = pahole(path), *lines = strdup(text), *rest = lines, *line, type[256] = "";
+	unsigned int members = 0;
+	struct stat st;
+
+	binary.fd = open(path, O_RDONLY | O_CLOEXEC);
+	assert_true(binary.fd >= 0 && !fstat(binary.fd, &st));
+	binary.device = st.st_dev;
+	binary.inode = st.st_ino;
+	while ((line = strsep(&rest, "\n"))) {
+		char *comment = strstr(line, "/*"), *brace = strstr(line, " {"), *name;
 		unsigned long offset, size;
 		struct fp_member member;
 
-		if (*line == '}')
+		if (*line != '\t')
 			*type = 0;
-		if (!strncmp(line, "struct ", 7) && strstr(line, " {\n"))
-			snprintf(type, sizeof(type), "%.*s", (int)strcspn(line, "{") - 1, line);
+		if (!strncmp(line, "struct ", 7) && brace && !brace[2])
+			snprintf(type, sizeof(type), "%.*s", (int)(brace - line), line);
+		if (*type && *line != '\t' && is_ambiguous(text, type))
+			*type = 0;
 		/* Those with a colon are bit fields. */
-		if (*line != '\t' || line[1] == '\t' || !*type || !comment ||
+		if (!*type || *line != '\t' || line[1] == '\t' || !comment ||
 		    sscanf(comment, "/* %lu %lu */", &offset, &size) != 2)
 			continue;
 		name = declared(line + 1);
@@ -333,7 +369,8 @@ static void compare_with_pahole(const char *path)
 		    member.offset != offset || member.size != size)
 			fail_msg("%s.%s is at %lu, %lu bytes", type, name, offset, size);
 	}
-	pclose(pipe);
+	free(lines);
+	free(text);
 	close(binary.fd);
 	print_message("%s: %u members\n", path, members);
 	assert_true(members > 300);
@@ -351,10 +388,13 @@ static const char *haproxy(void)
 
 static void as_pahole_has_it(void **state)
 {
+	char path[PATH_MAX];
+
 	(void)state;
 	if (!have("pahole"))
 		skip();
-	compare_with_pahole("/proc/self/exe");
+	assert_non_null(realpath("/proc/self/exe", path));
+	compare_with_pahole(path);
 	if (haproxy())
 		compare_with_pahole(haproxy());
 }
