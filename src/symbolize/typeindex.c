@@ -121,6 +121,14 @@ bool die_has(Dwarf_Die *die, unsigned int attribute)
 	return dwarf_hasattr(die, attribute);
 }
 
+bool die_flag(Dwarf_Die *die, unsigned int attribute)
+{
+	Dwarf_Attribute value;
+	bool flag;
+
+	return !dwarf_formflag(dwarf_attr_integrate(die, attribute, &value), &flag) && flag;
+}
+
 bool die_constant(Dwarf_Die *die, unsigned int attribute, uint64_t *ret)
 {
 	Dwarf_Attribute value;
@@ -386,20 +394,17 @@ static int name_of(struct pass *pass, Dwarf_Die *die, uint64_t scope, uint64_t *
 
 static void read_variable(struct pass *pass, Dwarf_Die *die, uint64_t scope)
 {
-	Dwarf_Attribute value;
 	const char *name;
 	uint64_t address, state;
-	bool external = false;
 
 	if (!die_address(die, &address))
 		return;
-	dwarf_formflag(dwarf_attr_integrate(die, DW_AT_external, &value), &external);
 	name = short_string(die, DW_AT_linkage_name);
 	if (name && take(&pass->steps, strlen(name) / 16))
 		state = hash(HASH_START, name);
 	else if (name || name_of(pass, die, scope, &state) < 0)
 		return;
-	add(pass, TYPE_VARIABLE, state, die, external ? 0 : PLACE_LOCAL);
+	add(pass, TYPE_VARIABLE, state, die, die_flag(die, DW_AT_external) ? 0 : PLACE_LOCAL);
 }
 
 static void read_enum(struct pass *pass, Dwarf_Die *parent, uint64_t scope, bool named,

@@ -38,6 +38,8 @@ int die_first(Dwarf_Die *parent, Dwarf_Die *ret, uint64_t *steps);
 /* NULL: none, or endless. Lives as long as the file. */
 const char *die_name(Dwarf_Die *die);
 bool die_has(Dwarf_Die *die, unsigned int attribute);
+/* Set here, or where @die was declared. */
+bool die_flag(Dwarf_Die *die, unsigned int attribute);
 /* A constant; signed ones as in two's complement. */
 bool die_constant(Dwarf_Die *die, unsigned int attribute, uint64_t *ret);
 /* The address of a variable; false: it has none that stays. */

@@ -130,6 +130,11 @@ enum conflict_there conflict_there = CONFLICT;
 enum agreed_there agreed_there = AGREED;
 int lonely[] = { LONELY, BELOW };
 
+int one_is_a_function(void)
+{
+	return counters[1][1]++;
+}
+
 later_t *first(later_t *later, struct wide *wide, int **ret);
 
 static void print_members(void)
@@ -234,5 +239,6 @@ int main(void)
 	VARIABLE(lonely);
 	FUNCTION(main);
 	FUNCTION(first);
+	FUNCTION(one_is_a_function);
 	return 0;
 }

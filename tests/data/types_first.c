@@ -20,11 +20,12 @@ enum conflict_here conflict_here = CONFLICT;
 enum agreed_here agreed_here = AGREED;
 static int twin = 1;
 static int one_is_global = 5;
+static int one_is_a_function = 6;
 
 later_t *first(later_t *later, struct wide *wide, int **ret)
 {
 	static int calls;
 
-	*ret = calls++ % 2 ? &twin : &one_is_global;
+	*ret = calls++ % 2 ? &twin : calls % 3 ? &one_is_global : &one_is_a_function;
 	return wide ? later : (later_t *)0;
 }
