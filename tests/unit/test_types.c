@@ -19,6 +19,14 @@ static unsigned int alone;  /* mappings that share no page of the file */
 
 enum has { HAS_ALL, HAS_SYMBOLS, HAS_DWARF };
 
+/* Files are changed here, and inodes used again. */
+static struct binary open_fresh(const char *name)
+{
+	symbolizer_free(symbolizer);
+	assert_int_equal(symbolizer_new(&symbolizer), 0);
+	return open_binary(name);
+}
+
 static void check_member(const struct binary *binary, const char *type, const char *path,
 			 const char *numbers, const char *line)
 {
@@ -67,7 +75,7 @@ static void check_mapping(const struct binary *binary, const char *numbers, uint
 /* Runs the program @name and compares, line by line; how many lines there were. */
 static unsigned int compare(const char *name, enum has has)
 {
-	struct binary binary = open_binary(name);
+	struct binary binary = open_fresh(name);
 	uint64_t bias = 0, end = 0, number;
 	unsigned int lines = 0;
 	char line[512];
@@ -199,7 +207,7 @@ static void what_is_not_there(void **state)
 
 	(void)state;
 	check_build("prog", "gcc", "-g -O1");
-	binary = open_binary("prog");
+	binary = open_fresh("prog");
 	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
 		if (symbolizer_member(symbolizer, &binary, "struct wide", paths[i], &member) !=
 		    -ENOENT)
@@ -237,7 +245,7 @@ static void what_is_not_there(void **state)
 
 static int member_of(const char *name, const char *type, const char *path)
 {
-	struct binary binary = open_binary(name);
+	struct binary binary = open_fresh(name);
 	struct fp_member member;
 	int r = symbolizer_member(symbolizer, &binary, type, path, &member);
 
@@ -279,7 +287,7 @@ static void without_dwarf(void **state)
 	check_build("prog-g", "gcc", "-g -O1");
 	assert_int_equal(run("strip -g -o prog-bare prog-g"), 0);
 	assert_true(compare("prog-bare", HAS_SYMBOLS) > 70);
-	binary = open_binary("prog-bare");
+	binary = open_fresh("prog-bare");
 	assert_int_equal(symbolizer_variable(symbolizer, &binary, "twin", &number, NULL),
 			 -ENOTUNIQ);
 	assert_int_equal(symbolizer_size_of(symbolizer, &binary, "struct wide", &number), -ENODATA);
