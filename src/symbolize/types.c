@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "symbolize/dies.h"
 #include "symbolize/module.h"
 #include "symbolize/typeindex.h"
 
