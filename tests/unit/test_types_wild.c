@@ -5,6 +5,7 @@
  */
 #include "elflab.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <malloc.h>
 #include <sys/mman.h>
@@ -297,12 +298,42 @@ static void damaged(void **state)
 	}
 }
 
+/* Each entry is the next one's parent and its elder sibling: there are more ways through them than
+ * anybody can go. */
+static void entries_without_end(void **state)
+{
+	static const char entries[] =
+		"__asm__(\".section .debug_abbrev,\\\"\\\",@progbits\\n\"\n"
+		"\".uleb128 1, 0x11\\n.byte 1\\n.uleb128 0, 0\\n\"\n"
+		"\".uleb128 2, 0x39\\n.byte 1\\n.uleb128 1, 0x13, 0, 0\\n.byte 0\\n\"\n"
+		"\".section .debug_info,\\\"\\\",@progbits\\n\"\n"
+		"\"begin: .long end - . - 4\\n.short 4\\n.long 0\\n.byte 8\\n.uleb128 1\\n\"\n"
+		"\".rept 100000\\n.uleb128 2\\n.long . - begin + 4\\n.endr\\n\"\n"
+		"\".byte 0, 0\\nend: .text\\n\");\n"
+		"int main(void) { return 0; }\n";
+	struct timespec begin;
+	struct binary binary;
+	uint64_t number;
+
+	(void)state;
+	write_text("entries.c", entries);
+	assert_int_equal(run("gcc -o entries entries.c"), 0);
+	binary = open_binary("entries");
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	alarm(20);
+	assert_int_equal(symbolizer_size_of(symbolizer, &binary, "struct x", &number), -ENODATA);
+	alarm(0);
+	print_message("given up after %.0f ms\n", seconds_since(&begin) * 1e3);
+	close_binary(&binary);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(as_pahole_has_it),
 		cmocka_unit_test(no_time_and_no_memory),
 		cmocka_unit_test(damaged),
+		cmocka_unit_test(entries_without_end),
 	};
 
 	if (!realpath("tests/data", here))
