@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 struct ratio {
-	double value, low, high; /* INFINITY: without bound */
+	double value, low, high; /* value and high are infinite when base_hits is 0 */
 };
 
 /* @hits of @nr, divided by @base_hits of @base_nr, with its 95 % interval. False, and *@ret
