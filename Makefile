@@ -16,7 +16,7 @@ CFLAGS ?= -O2 -g
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes $(if $(CI),-Werror)
 BASE_CFLAGS = -std=gnu11 -D_GNU_SOURCE $(WARN) $(CFLAGS) -MMD -MP -MF $@.d -MT $@
 ALL_CFLAGS = $(BASE_CFLAGS) -DFP_VERSION='"$(VERSION)"' -Isrc -Iinclude -I$(BUILD)
-LIBS := -lbpf -ldw -lelf -llzma -ljansson -lcap -lstdc++
+LIBS := -lbpf -ldw -lelf -llzma -ljansson -lcap -lstdc++ -lm
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
 
 SBINDIR := $(DESTDIR)$(PREFIX)/sbin
