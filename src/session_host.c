@@ -31,6 +31,15 @@ struct opened {
 	void *self;
 };
 
+#define MAX_STACKS 256
+#define STACK_PAUSE_NS 1000000000ULL
+
+/* An anonymous mapping that may be a thread's stack. */
+struct stack {
+	uint64_t start, again_ns; /* again_ns: when it is looked at again */
+	char name[24];		  /* "[stack:TID]"; "": no thread's, so far */
+};
+
 struct target_host {
 	struct fp_host host; /* the providers' */
 	struct hosts *session;
@@ -38,6 +47,8 @@ struct target_host {
 	struct memory *memory;	   /* NULL: it is gone, or may not be read */
 	struct opened opened[MAX_PROVIDERS];
 	unsigned int nr;
+	struct stack stacks[MAX_STACKS];
+	unsigned int nr_stacks;
 	const char *asking; /* the provider at work, for its warnings */
 	struct strings strings;
 	uint64_t refresh_ns; /* when that is due again */
@@ -57,10 +68,39 @@ static int host_read(const struct fp_host *host, uint64_t address, void *buf, si
 	return memory_read(target_of(host)->memory, address, buf, size, absent);
 }
 
+/* Whose stack the anonymous mapping at @start is; "": nobody's, or not known. */
+static const char *stack_name(struct target_host *t, uint64_t start, uint64_t end)
+{
+	uint64_t now = clock_now_ns();
+	struct stack *stack = NULL;
+	pid_t tid;
+
+	for (unsigned int i = 0; !stack && i < t->nr_stacks; i++)
+		if (t->stacks[i].start == start)
+			stack = &t->stacks[i];
+	if (!stack && t->nr_stacks == MAX_STACKS)
+		return "";
+	if (!stack) {
+		stack = &t->stacks[t->nr_stacks++];
+		*stack = (struct stack){ .start = start, .name = "" };
+	}
+	if (!*stack->name && now >= stack->again_ns) {
+		stack->again_ns = now + STACK_PAUSE_NS;
+		if (!procfs_thread_at(t->host.pid, start, end, &tid))
+			snprintf(stack->name, sizeof(stack->name), "[stack:%d]", tid);
+	}
+	return stack->name;
+}
+
 static int host_mapping(const struct fp_host *host, uint64_t address, bool next,
 			struct fp_mapping *ret)
 {
-	return memory_mapping(target_of(host)->memory, address, next, ret);
+	struct target_host *t = target_of(host);
+	int r = memory_mapping(t->memory, address, next, ret);
+
+	if (!r && !*ret->name && !ret->shared && ret->write)
+		ret->name = stack_name(t, ret->start, ret->end);
+	return r;
 }
 
 /* What to add to the addresses in the target's own binary. */
@@ -151,7 +191,7 @@ static void close_target(struct target_host *t)
 	memory_close(t->memory);
 	strings_release(&t->strings);
 	t->memory = NULL;
-	t->nr = 0;
+	t->nr = t->nr_stacks = 0;
 	memset(&t->strings, 0, sizeof(t->strings));
 }
 
