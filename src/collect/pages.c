@@ -28,8 +28,9 @@
 #define MAX_SCANS 4096		/* even, and less than UNSURE */
 #define UNSURE 0x8000		/* of a stamp: not known whether it was swapped out before */
 #define MAX_RANGE (64ULL << 30) /* of PAGES_READ */
-#define WINDOW (256UL << 20) /* of PAGES_IOCTL: a quarter of a millisecond under the lock of maps \
-			      */
+#define WINDOW                                                                             \
+	(256UL << 20) /* of PAGES_IOCTL: a quarter of a millisecond under the lock of maps \
+		       */
 
 /* As in <linux/fs.h>, from 6.7 on. */
 struct scan_arg {
@@ -166,6 +167,17 @@ static struct chunk *get(struct pages *p, uint64_t number)
 	return chunk;
 }
 
+static void set_bits(struct chunk *chunk, unsigned int first, unsigned int nr)
+{
+	while (nr) {
+		unsigned int bit = first % 64, n = nr < 64 - bit ? nr : 64 - bit;
+
+		chunk->swapped[first / 64] |= ~0ULL >> (64 - n) << bit;
+		first += n;
+		nr -= n;
+	}
+}
+
 static void mark(struct pages *p, uint64_t start, uint64_t end, struct pages_scan *scan)
 {
 	while (start < end) {
@@ -181,11 +193,8 @@ static void mark(struct pages *p, uint64_t start, uint64_t end, struct pages_sca
 			continue;
 		}
 		scan->swapped_bytes += next - start;
-		for (; start < next; start += PAGE_BYTES) {
-			unsigned int page = start / PAGE_BYTES % CHUNK;
-
-			chunk->swapped[page / 64] |= 1ULL << page % 64;
-		}
+		set_bits(chunk, start / PAGE_BYTES % CHUNK, (next - start) / PAGE_BYTES);
+		start = next;
 	}
 }
 
