@@ -51,7 +51,9 @@ struct target_host {
 	unsigned int nr_stacks;
 	const char *asking; /* the provider at work, for its warnings */
 	struct strings strings;
-	uint64_t refresh_ns; /* when that is due again */
+	uint64_t round_ns;	      /* when this one began */
+	uint64_t refresh_ns, scan_ns; /* when that is due again */
+	struct pages_scan scan;	      /* the last one */
 	struct target_host *next;
 };
 
@@ -184,6 +186,14 @@ static int64_t wall_minus_monotonic(void)
 	return (int64_t)(wall.tv_sec * 1000000000ULL + wall.tv_nsec) - (int64_t)clock_now_ns();
 }
 
+/* From here on, what is present now is seen so. */
+static void begin_round(struct target_host *t)
+{
+	t->round_ns = clock_now_ns();
+	t->host.wall_ns = wall_minus_monotonic();
+	memory_round(t->memory);
+}
+
 static void close_target(struct target_host *t)
 {
 	while (t->nr--)
@@ -224,7 +234,7 @@ static void open_target(struct target_host *t, const struct image *image)
 		t->session->refused++;
 		return;
 	}
-	t->host.wall_ns = wall_minus_monotonic();
+	begin_round(t);
 	open_providers(t);
 }
 
@@ -325,23 +335,41 @@ static int ask(struct target_host *t, const struct fault *fault, const char **pr
 	return r;
 }
 
+/* For how long @page had been swapped out; 0: not known, for it was when the run began. */
+static uint64_t swapped_ns(struct target_host *t, const struct fault *fault, uint64_t page,
+			   uint64_t *resolution_ns)
+{
+	uint64_t after_ns, before_ns;
+
+	*resolution_ns = 0;
+	if (!t || !t->memory || memory_swapped_out(t->memory, page, &after_ns, &before_ns) ||
+	    !after_ns || before_ns >= fault->time_ns)
+		return 0;
+	*resolution_ns = before_ns - after_ns;
+	return fault->time_ns - before_ns;
+}
+
 int hosts_fault(struct hosts *h, const struct fault *fault, const struct object_kind **ret)
 {
 	struct target_host *t;
 	uint64_t page = fault->address & ~4095ULL;
 	const char *provider = NULL;
 	struct fp_object object;
+	uint64_t out_ns, resolution_ns;
 	int r = -ENOENT;
 
 	*ret = NULL;
 	if (!h->providers->nr)
 		return 0;
 	t = get_target(h, (pid_t)fault->pid, fault->image);
+	if (t && t->memory && fault->time_ns >= t->round_ns)
+		begin_round(t);
 	for (unsigned int i = 0; t && i < t->nr; i++) {
 		t->asking = t->opened[i].provider->name;
 		if (t->opened[i].provider->present)
 			t->opened[i].provider->present(t->opened[i].self, page);
 	}
+	out_ns = swapped_ns(t, fault, page, &resolution_ns);
 	if (t)
 		r = ask(t, fault, &provider, &object);
 	if (!r) {
@@ -353,7 +381,7 @@ int hosts_fault(struct hosts *h, const struct fault *fault, const struct object_
 				  !r		 ? OBJECT_FOUND
 				  : r == -ENOENT ? OBJECT_NONE
 						 : OBJECT_ABSENT,
-				  r ? NULL : &object, 0, 0);
+				  r ? NULL : &object, out_ns, resolution_ns);
 }
 
 /* When work that took from @since_ns until now may be done again. */
@@ -374,6 +402,11 @@ static void refresh(struct target_host *t, uint64_t now)
 		}
 		t->refresh_ns = next_time(now);
 	}
+	now = clock_now_ns();
+	if (now >= t->scan_ns) {
+		memory_scan(t->memory, &t->scan);
+		t->scan_ns = next_time(now);
+	}
 }
 
 void hosts_round(struct hosts *h)
@@ -381,8 +414,7 @@ void hosts_round(struct hosts *h)
 	for (struct target_host *t = h->first; t; t = t->next) {
 		if (!t->memory)
 			continue;
-		t->host.wall_ns = wall_minus_monotonic();
-		memory_round(t->memory);
+		begin_round(t);
 		refresh(t, clock_now_ns());
 	}
 }
@@ -407,6 +439,7 @@ static int count_object(void *arg, const struct fp_object *object)
 
 int hosts_finish(struct hosts *h)
 {
+	uint64_t uncovered = 0;
 	int r = 0;
 
 	for (struct target_host *t = h->first; t; t = t->next) {
@@ -414,7 +447,8 @@ int hosts_finish(struct hosts *h)
 
 		if (!t->memory)
 			continue;
-		memory_round(t->memory);
+		uncovered += t->scan.uncovered_bytes;
+		begin_round(t);
 		for (unsigned int i = 0; !r && i < t->nr; i++) {
 			const struct fp_provider *p = t->opened[i].provider;
 
@@ -428,6 +462,11 @@ int hosts_finish(struct hosts *h)
 			break; /* another one's objects may be the same */
 		}
 	}
+	if (uncovered)
+		profile_warn(
+			h->profile,
+			"since when %llu MB of swapped-out memory have been so: too much to note",
+			(unsigned long long)uncovered >> 20);
 	if (h->refused)
 		profile_warn(h->profile,
 			     "what the faults of %llu processes hit: they were gone, or too many, "
