@@ -55,6 +55,7 @@ static __always_inline int begin(fp_u64 address, fp_u64 error, fp_u64 ip)
 	state->ip = ip;
 	state->minor = task->min_flt;
 	state->major = task->maj_flt;
+	state->switches = task->nvcsw;
 	if (!fentry_tier && task->mm)
 		state->anon = task->mm->rss_stat[MM_ANONPAGES].count;
 	state->phase = IN_FAULT;
