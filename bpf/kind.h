@@ -188,13 +188,18 @@ static __always_inline enum fp_kind kind_by_handler(const struct task_state *sta
 	return FP_ZERO;
 }
 
+static __always_inline bool slept(const struct task_struct *task, const struct task_state *state)
+{
+	return task->nvcsw != state->switches;
+}
+
 /* A fault that moved no counter, but slept, waited for a page that another thread's fault brought:
  * from swap, when the process has pages there. */
 static __always_inline bool waited_for_swap(const struct task_state *state)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 
-	return task->nvcsw != state->switches && task->mm &&
+	return slept(task, state) && task->mm &&
 	       task->mm->rss_stat[MM_SWAPENTS].count > 0;
 }
 
