@@ -348,7 +348,8 @@ static void test_glibc(void **state)
 {
 	(void)state;
 	churn("alloc", LIB "libstdc++.so.6", 4096);
-	churn("alloc", LIB "libstdc++.so.6", 0);
+	/* pthread_create() has a calloc of 288 bytes that nobody noted. */
+	churn("alloc", LIB "libstdc++.so.6", 512);
 }
 
 static void test_jemalloc(void **state)
