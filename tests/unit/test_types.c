@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * Types, variables and enumerators. The truth is what the compiler itself makes of offsetof,
+ * sizeof and &: each program prints it, and DWARF has to say the same.
+ */
+#include "elflab.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <sys/mman.h>
+
+#include "symbolize/types.h"
+
+static char here[PATH_MAX]; /* the programs' sources */
+
+static void check_member(const struct binary *binary, const char *type, const char *path,
+			 const char *numbers, const char *line)
+{
+	unsigned long offset, size, stride, count;
+	struct fp_member member;
+
+	assert_int_equal(sscanf(numbers, "%lu %lu %lu %lu", &offset, &size, &stride, &count), 4);
+	if (symbolizer_member(symbolizer, binary, type, path, &member) || member.offset != offset ||
+	    member.size != size || member.stride != stride || member.count != count)
+		fail_msg("%s: not so, but %lu %lu %lu %lu (%d)", line, member.offset, member.size,
+			 member.stride, member.count,
+			 symbolizer_member(symbolizer, binary, type, path, &member));
+}
+
+static void check_variable(const struct binary *binary, const char *name, const char *numbers,
+			   uint64_t bias)
+{
+	unsigned long address, size;
+	uint64_t at, bytes;
+	int r = symbolizer_variable(symbolizer, binary, name, &at, &bytes);
+
+	assert_int_equal(sscanf(numbers, "%lu %lu", &address, &size), 2);
+	if (r || at + bias != address || (size && bytes != size))
+		fail_msg("%s: at %#lx, %lu bytes, not %#lx, %lu (%d)", name, address, size,
+			 at + bias, bytes, r);
+}
+
+/* Runs the program @name and compares, line by line; how many lines there were. With @types false
+ * there is no DWARF, and variables are all there is. */
+static unsigned int compare(const char *name, bool types)
+{
+	struct binary binary = open_binary(name);
+	uint64_t bias = 0, number;
+	unsigned int lines = 0, mappings = 0;
+	char line[512];
+	FILE *pipe = popen(binary.path, "r");
+
+	while (fgets(line, sizeof(line), pipe)) {
+		char *text = strdup(line), *rest = text, *kind = strsep(&rest, "|"),
+		     *what = strsep(&rest, "|"), *path = strsep(&rest, "|");
+		unsigned long start, offset;
+		int64_t value;
+
+		lines++;
+		if (!strcmp(kind, "mapping")) {
+			assert_int_equal(sscanf(rest, "%lu %lu", &start, &offset), 2);
+			if (!mappings++)
+				assert_int_equal(
+					symbolizer_bias(symbolizer, &binary, start, offset, &bias),
+					0);
+			else if (!symbolizer_bias(symbolizer, &binary, start, offset, &number) &&
+				 *what == 'x')
+				assert_int_equal(number, bias);
+		} else if (!strcmp(kind, "variable")) {
+			check_variable(&binary, what, rest, bias);
+		} else if (!types) {
+			struct fp_member member;
+
+			assert_int_equal(
+				symbolizer_member(symbolizer, &binary, what, path, &member),
+				-ENODATA);
+		} else if (!strcmp(kind, "member")) {
+			check_member(&binary, what, path, rest, line);
+		} else if (!strcmp(kind, "size")) {
+			if (symbolizer_size_of(symbolizer, &binary, what, &number) ||
+			    number != strtoul(rest, NULL, 10))
+				fail_msg("%s: not so", line);
+		} else {
+			assert_string_equal(kind, "value");
+			if (symbolizer_enumerator(symbolizer, &binary, what, &value) ||
+			    value != strtoll(rest, NULL, 10))
+				fail_msg("%s: not so", line);
+		}
+		free(text);
+	}
+	assert_int_equal(pclose(pipe), 0);
+	assert_true(mappings > 1);
+	close_binary(&binary);
+	return lines;
+}
+
+/* Builds the program @name with @compiler, where it is installed, and compares. */
+static void check_build(const char *name, const char *compiler, const char *flags)
+{
+	if (!have(compiler))
+		return;
+	print_message("%s: %s %s\n", name, compiler, flags);
+	if (strstr(compiler, "++"))
+		assert_int_equal(run("%s %s -o %s %s/types.cc", compiler, flags, name, here), 0);
+	else
+		assert_int_equal(run("%s %s -o %s %s/types_first.c %s/types.c", compiler, flags,
+				     name, here, here),
+				 0);
+	assert_in_range(compare(name, true), 20, 200);
+}
+
+static void every_version_of_every_compiler(void **state)
+{
+	static const char *const flags[] = {
+		"-gdwarf-2 -O0",
+		"-gdwarf-3 -O2",
+		"-gdwarf-4 -O2",
+		"-gdwarf-5 -O2",
+		"-gdwarf-5 -O0 -no-pie",
+		"-gdwarf-4 -fdebug-types-section",
+		"-gdwarf-5 -fdebug-types-section",
+		"-g -gz",
+		"-g -O2 -fdata-sections -Wl,--gc-sections -Wl,-z,noseparate-code",
+	};
+	static const char *const compilers[] = { "gcc", "clang", "g++", "clang++" };
+	char name[32];
+
+	(void)state;
+	for (size_t c = 0; c < sizeof(compilers) / sizeof(compilers[0]); c++) {
+		/* Enum classes are younger than DWARF 3. */
+		for (size_t i = c < 2 ? 0 : 2; i < sizeof(flags) / sizeof(flags[0]); i++) {
+			sprintf(name, "prog%zu-%zu", c, i);
+			check_build(name, compilers[c], flags[i]);
+		}
+	}
+	check_build("prog-lto", "gcc", "-g -O2 -flto");
+}
+
+static void what_is_not_there(void **state)
+{
+	static const char *const paths[] = { "nothing",
+					     "req.nothing",
+					     "to.area",
+					     "c.x",
+					     "",
+					     ".c",
+					     "c.",
+					     "req..area",
+					     "named[5]",
+					     "named[5].x",
+					     "grid[3]",
+					     "named[-1]",
+					     "named[0",
+					     "named[]",
+					     "named[x]",
+					     "grid[0][0][0][0]",
+					     "text[4294967296]",
+					     "named.x",
+					     "c[0]",
+					     "na",
+					     "req.are",
+					     "grid[99999999999999999999]",
+					     "named[0]]",
+					     "named[0]x" };
+	struct binary binary;
+	struct fp_member member = { .offset = 99 };
+	uint64_t number = 99, size;
+	int64_t value = 99;
+
+	(void)state;
+	check_build("prog", "gcc", "-g -O1");
+	binary = open_binary("prog");
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
+		if (symbolizer_member(symbolizer, &binary, "struct wide", paths[i], &member) !=
+		    -ENOENT)
+			fail_msg("there is a member \"%s\"", paths[i]);
+	assert_int_equal(symbolizer_member(symbolizer, &binary, "struct wide", "one", &member),
+			 -ENOTSUP);
+	assert_int_equal(symbolizer_member(symbolizer, &binary, "struct nowhere", "c", &member),
+			 -ENOENT);
+	assert_int_equal(symbolizer_member(symbolizer, &binary, "union wide", "c", &member),
+			 -ENOENT);
+	assert_int_equal(symbolizer_size_of(symbolizer, &binary, "struct opaque", &number),
+			 -ENOENT);
+	assert_int_equal(symbolizer_size_of(symbolizer, &binary, "", &number), -ENOENT);
+	assert_int_equal(symbolizer_enumerator(symbolizer, &binary, "CONFLICT", &value), -ENOTUNIQ);
+	assert_int_equal(symbolizer_enumerator(symbolizer, &binary, "colour", &value), -ENOENT);
+	assert_int_equal(symbolizer_variable(symbolizer, &binary, "twin", &number, &size),
+			 -ENOTUNIQ);
+	assert_int_equal(symbolizer_variable(symbolizer, &binary, "nowhere", &number, NULL),
+			 -ENOENT);
+	assert_int_equal(symbolizer_variable(symbolizer, &binary, "per_thread", &number, NULL),
+			 -ENOENT);
+	assert_int_equal(symbolizer_variable(symbolizer, NULL, "main", &number, NULL), -ENOENT);
+	assert_int_equal(symbolizer_bias(symbolizer, &binary, 0x1000, 1 << 30, &number), -ENOENT);
+	assert_int_equal(member.offset, 99);
+	assert_int_equal(number, 99);
+	assert_int_equal(value, 99);
+	close_binary(&binary);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_version_of_every_compiler),
+		cmocka_unit_test(what_is_not_there),
+	};
+
+	if (!realpath("tests/data", here))
+		return 1;
+	return cmocka_run_group_tests(tests, lab_setup, lab_teardown);
+}
