@@ -353,6 +353,17 @@ int births_watch(struct birth_register *b, pid_t pid, const struct births_place 
 	return r;
 }
 
+void births_unwatch(struct birth_register *b, pid_t pid)
+{
+	struct process *process = process_of(b, pid);
+	uint32_t key = pid;
+
+	if (!process)
+		return;
+	forget(b, process);
+	bpf_map_delete_elem(bpf_map__fd(b->skeleton->maps.processes), &key);
+}
+
 /* ---- asking ---- */
 
 static void tell(const struct birth_register *b, const struct listed_birth *object,

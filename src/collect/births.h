@@ -43,6 +43,9 @@ pid_t births_helper(const struct birth_register *births);
 int births_watch(struct birth_register *births, pid_t pid, const struct births_place *alloc,
 		 const struct births_place *free, const struct fp_allocator *allocator);
 
+/* Ends that for all allocators of @pid, and forgets its objects. */
+void births_unwatch(struct birth_register *births, pid_t pid);
+
 /* The innermost living object of @pid that covers @address. Looks it up in a list of all, which is
  * renewed as often as costs less than 1 % of a core, and then in the kernel's map. 0; -ENOENT:
  * there is none; -EAGAIN: none in the list, but that is old, and what was born meanwhile may cover

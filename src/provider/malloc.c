@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "provider/registry.h"
+
 #define SIZE(nr) .size_arg = (nr), .count_arg = -1, .old_arg = -1, .tag_arg = -1
 
 static const struct fp_allocator family[] = {
@@ -103,12 +105,24 @@ static int malloc_open(const struct fp_host *host, void **ret)
 	return 0;
 }
 
+/* Where allocators get their memory from. */
+static bool may_be_heap(const struct fp_host *host, uint64_t address)
+{
+	struct fp_mapping mapping;
+
+	return !host->mapping(host, address, false, &mapping) && mapping.write && !mapping.shared &&
+	       (!*mapping.name || !strcmp(mapping.name, "[heap]") ||
+		!strncmp(mapping.name, "[anon", 5));
+}
+
 static int malloc_find(void *arg, uint64_t address, uint64_t time_ns, struct fp_object *ret)
 {
 	struct self *self = arg;
 	struct fp_live live;
 	int r = self->host->live(self->host, address, &live);
 
+	if (r == -ENODATA && !may_be_heap(self->host, address))
+		return -ENOENT;
 	if (r)
 		return r;
 	if (live.born_ns > time_ns)
