@@ -58,7 +58,7 @@ struct task_struct {
 	int pid, tgid;
 	unsigned int flags;
 	int pagefault_disabled;
-	unsigned long min_flt, maj_flt;
+	unsigned long min_flt, maj_flt, nvcsw;
 	struct mm_struct *mm;
 	struct signal_struct *signal;
 	char comm[16];
@@ -94,6 +94,9 @@ struct bpf_array {
 struct vm_fault {
 	pte_t orig_pte;
 };
+
+struct mem_cgroup;
+enum vm_event_item { PGFAULT = 1, PGMAJFAULT };
 
 struct bpf_iter__task {
 	struct task_struct *task;

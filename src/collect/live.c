@@ -24,6 +24,7 @@
 #include "base/clock.h"
 #include "base/privilege.h"
 #include "collect/collector.h"
+#include "collect/held.h"
 #include "collect/procfs.h"
 #include "collect/sites.h"
 #include "faultprof/event.h"
@@ -45,6 +46,8 @@ struct live {
 	const struct fp_counts *per_cpu; /* mapped, of nr_cpus */
 	int last; /* reading it settles the last fault of each thread; -1: not open */
 	uint64_t polled_ns;
+	struct held held;	 /* faults */
+	uint64_t uncorrected;	 /* FP_LOSS_OUTCOME found here */
 	struct pid_list refused; /* targets for which there was no room */
 	uint64_t lost_mappings;	 /* FP_LOSS_MAPPING found here */
 	collect_fault_fn fn;	 /* during a poll */
@@ -104,6 +107,9 @@ static int configure(struct live *c, const struct collector_options *options, bo
 		r = bpf_map__set_max_entries(s->maps.sites_even, options->sites);
 		if (!r)
 			r = bpf_map__set_max_entries(s->maps.sites_odd, options->sites);
+		if (!r)
+			r = bpf_map__set_max_entries(s->maps.site_values, 2 * options->sites);
+		s->rodata->nr_sites = options->sites;
 	}
 	if (!r && options->ring_bytes)
 		r = bpf_map__set_max_entries(s->maps.ring, options->ring_bytes);
@@ -136,7 +142,9 @@ static int use_maps(struct live *c)
 	c->sites.map[0] = bpf_map__fd(s->maps.sites_even);
 	c->sites.map[1] = bpf_map__fd(s->maps.sites_odd);
 	c->sites.overflow = bpf_map__fd(s->maps.overflow);
-	c->sites.odd = &s->bss->odd;
+	c->sites.array = bpf_map__fd(s->maps.site_values);
+	c->sites.turn = &s->data->site_turn;
+	c->sites.used = s->bss->sites_used;
 	c->ring = ring_buffer__new(bpf_map__fd(s->maps.ring), on_event, c, NULL);
 	return c->ring ? 0 : -errno;
 }
@@ -158,6 +166,7 @@ static void live_free(struct collector *collector)
 		munmap((void *)c->per_cpu, c->nr_cpus * sizeof(*c->per_cpu));
 	faults__destroy(c->skeleton);
 	sites_release(&c->sites);
+	held_release(&c->held);
 	pid_list_release(&c->refused);
 	image_free(c->unknown);
 	free(c->completions);
@@ -222,11 +231,37 @@ static int attach_completion(struct live *c, int cpu, uint64_t config, struct bp
 	return completion->link ? 0 : -errno;
 }
 
+/* The cheap way to see that a minor fault completed: does this kernel give it? */
+static int try_account(struct live *c)
+{
+	struct faults *s = c->skeleton;
+	struct bpf_link *trial;
+	char *page;
+
+	bpf_program__set_autoattach(s->progs.on_account_trial, false);
+	bpf_program__set_autoattach(s->progs.on_account, false);
+	if (!bpf_program__autoload(s->progs.on_account))
+		return 0;
+	trial = bpf_program__attach(s->progs.on_account_trial);
+	if (!trial)
+		return 0;
+	page = mmap(NULL, 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (page == MAP_FAILED)
+		return -errno;
+	*(volatile char *)page = 1;
+	munmap(page, 1);
+	bpf_link__destroy(trial);
+	bpf_program__set_autoattach(s->progs.on_account, s->bss->by_account);
+	return 0;
+}
+
 static int live_start(struct collector *collector)
 {
 	struct live *c = live_of(collector);
-	int r = faults__attach(c->skeleton);
+	int r = try_account(c);
 
+	if (!r)
+		r = faults__attach(c->skeleton);
 	if (!r) {
 		c->last = bpf_iter_create(bpf_link__fd(c->skeleton->links.on_last));
 		r = c->last < 0 ? -errno : 0;
@@ -234,7 +269,7 @@ static int live_start(struct collector *collector)
 	for (unsigned int cpu = 0; !r && cpu < c->nr_cpus; cpu++) {
 		r = attach_completion(c, cpu, PERF_COUNT_SW_PAGE_FAULTS_MAJ,
 				      c->skeleton->progs.on_major);
-		if (!r)
+		if (!r && !c->skeleton->bss->by_account)
 			r = attach_completion(c, cpu, PERF_COUNT_SW_PAGE_FAULTS_MIN,
 					      c->skeleton->progs.on_minor);
 	}
@@ -256,8 +291,9 @@ static struct image *image_for(struct live *c, uint32_t id, uint32_t pid)
 	return c->unknown;
 }
 
-static int take_fault(struct live *c, const struct fp_fault_event *event, size_t size)
+static int take_fault(void *arg, const struct fp_fault_event *event, size_t size)
 {
+	struct live *c = arg;
 	struct fault fault = {
 		.time_ns = event->h.time_ns,
 		.address = event->address,
@@ -318,8 +354,19 @@ static int on_event(void *ctx, void *data, size_t size)
 		if (r)
 			return r;
 	}
-	if (event->type == FP_EVENT_FAULT)
-		return take_fault(c, data, size);
+	if (event->type == FP_EVENT_MAJOR) {
+		if (size < sizeof(struct fp_major_event))
+			return -EBADMSG;
+		c->uncorrected += !held_correct(&c->held, data);
+		return 0;
+	}
+	if (event->type == FP_EVENT_FAULT) {
+		const struct fp_fault_event *fault = data;
+
+		if (size >= offsetof(struct fp_fault_event, ip) && fault->unsettled)
+			return held_add(&c->held, fault, size);
+		return take_fault(c, fault, size);
+	}
 	return size < sizeof(struct fp_task_event) ? -EBADMSG : take_task(c, data);
 }
 
@@ -370,6 +417,8 @@ static int live_poll(struct collector *collector, int timeout_ms, collect_fault_
 	r = ring_buffer__consume(c->ring);
 	if (r >= 0)
 		r = mappings_poll(c->base.mappings, UINT64_MAX);
+	if (!r)
+		r = held_hand_on(&c->held, clock_now_ns() - HELD_NS, take_fault, c);
 	if (r < 0)
 		return r;
 	sum_counts(c, &counts);
@@ -423,6 +472,8 @@ static int live_stop(struct collector *collector, collect_fault_fn fn, void *arg
 		r = ring_buffer__consume(c->ring);
 	if (r >= 0)
 		r = mappings_poll(c->base.mappings, UINT64_MAX);
+	if (!r)
+		r = held_hand_on(&c->held, UINT64_MAX, take_fault, c);
 	return r ? r : sites_drain(&c->sites, hand_on_site, c);
 }
 
@@ -443,6 +494,7 @@ static void live_counts(const struct collector *collector, struct collect_counts
 	memcpy(ret->lost, counts.lost, sizeof(ret->lost));
 	ret->lost[FP_LOSS_MAPPING] += c->lost_mappings;
 	ret->lost[FP_LOSS_TARGET] += c->refused.nr;
+	ret->lost[FP_LOSS_OUTCOME] += c->uncorrected;
 }
 
 static bool live_alive(const struct collector *collector)
