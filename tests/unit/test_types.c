@@ -59,7 +59,8 @@ static void check_mapping(const struct binary *binary, const char *numbers, uint
 
 	assert_int_equal(sscanf(numbers, "%lu %lu %lu", &start, &offset, &length), 3);
 	if (offset >= *end) {
-		assert_int_equal(symbolizer_bias(symbolizer, binary, start, offset, &found), 0);
+		assert_int_equal(symbolizer_bias(symbolizer, binary, start, offset, false, &found),
+				 0);
 		if (*end)
 			assert_int_equal(found, *bias);
 		*bias = found;
@@ -230,7 +231,8 @@ static void what_is_not_there(void **state)
 	assert_int_equal(symbolizer_variable(symbolizer, &binary, "per_thread", &number, NULL),
 			 -ENOENT);
 	assert_int_equal(symbolizer_variable(symbolizer, NULL, "main", &number, NULL), -ENOENT);
-	assert_int_equal(symbolizer_bias(symbolizer, &binary, 0x1000, 1 << 30, &number), -ENOENT);
+	assert_int_equal(symbolizer_bias(symbolizer, &binary, 0x1000, 1 << 30, false, &number),
+			 -ENOENT);
 	assert_int_equal(member.offset, 99);
 	assert_int_equal(number, 99);
 	assert_int_equal(value, 99);

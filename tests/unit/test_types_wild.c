@@ -235,7 +235,7 @@ static void ask_everything(int fd)
 		symbolizer_variable(fresh, &binary, names[i], &number, &size);
 		symbolizer_enumerator(fresh, &binary, names[i], &value);
 	}
-	symbolizer_bias(fresh, &binary, 0x10000, 0, &number);
+	symbolizer_bias(fresh, &binary, 0x10000, 0, false, &number);
 	symbolizer_free(fresh);
 }
 
