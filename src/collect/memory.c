@@ -439,3 +439,8 @@ int memory_swapped_out(struct memory *m, uint64_t page, uint64_t *after_ns, uint
 {
 	return pages_swapped_out(m->pages, page, after_ns, before_ns);
 }
+
+void memory_came_in(struct memory *m, uint64_t page, uint64_t time_ns)
+{
+	pages_came_in(m->pages, page, time_ns);
+}

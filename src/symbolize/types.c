@@ -364,6 +364,14 @@ int symbolizer_variable(struct symbolizer *symbolizer, const struct binary *bina
 	return 0;
 }
 
+int symbolizer_function(struct symbolizer *symbolizer, const struct binary *binary,
+			const char *name, uint64_t *address)
+{
+	struct module *module = binary ? symbolizer_module(symbolizer, binary) : NULL;
+
+	return module ? names_address(module, name, address, NULL) : -ENOENT;
+}
+
 int symbolizer_member(struct symbolizer *symbolizer, const struct binary *binary, const char *type,
 		      const char *path, struct fp_member *ret)
 {

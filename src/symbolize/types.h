@@ -23,6 +23,11 @@
 int symbolizer_variable(struct symbolizer *symbolizer, const struct binary *binary,
 			const char *name, uint64_t *address, uint64_t *size);
 
+/* Address of a function that the tables of the file itself name: no DWARF, no debug file is read
+ * for it, unless that was done already. -ENOENT, -ENOTUNIQ: as above. */
+int symbolizer_function(struct symbolizer *symbolizer, const struct binary *binary,
+			const char *name, uint64_t *address);
+
 /* The member @path ("req.buf.area", "cache[3].pool") of @type. Goes through anonymous members and
  * base classes, not through pointers. An element beyond the bounds is none (unless there are none).
  * -ENOENT: no such type or member; -ENOTSUP: a bit field; -ENOTUNIQ: parts of the program mean

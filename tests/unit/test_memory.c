@@ -516,7 +516,10 @@ static void test_stamps(void **state)
 	check_age(pages, 0x1002, 0, 0);
 	check_age(pages, 0x1003, time, then);
 	check_age(pages, 0x1002 + 699, time, then);
-	put(0x1004, 1, 0);
+	/* One that came in is remembered for one scan. */
+	put(0x1004, 2, 0);
+	scan(pages);
+	check_age(pages, 0x1004, time, then);
 	scan(pages);
 	assert_int_equal(pages_swapped_out(pages, 0x1004 * PAGE, &after, &before), -ENOENT);
 	check_age(pages, 0x1003, time, then);
@@ -526,6 +529,45 @@ static void test_stamps(void **state)
 	check_age(pages, 0x1004, time, time);
 	assert_int_equal(pages_swapped_out(pages, 0x1004 * PAGE, &after, &before), 0);
 	assert_true(after > then);
+	put(0x1004, 1, 0);
+	scan(pages);
+	put(0x1004, 1, SWAPPED);
+	time = clock_now_ns();
+	scan(pages);
+	assert_int_equal(pages_swapped_out(pages, 0x1004 * PAGE, &after, &before), 0);
+	assert_true(before >= time);
+}
+
+/* In, and out again, between two scans that saw it swapped out. */
+static void test_came_in(void **state)
+{
+	struct pages *pages = *state;
+	uint64_t times[6], after, before;
+
+	put(0x1000, 4, SWAPPED);
+	for (unsigned int i = 0; i < 6; i++) {
+		scan(pages);
+		times[i] = clock_now_ns();
+	}
+	pages_came_in(pages, 0x1000 * PAGE, times[3]);
+	assert_int_equal(pages_swapped_out(pages, 0x1000 * PAGE, &after, &before), 0);
+	assert_true(times[2] <= after && after <= times[3]);
+	assert_true(times[3] <= before && before <= times[4]);
+	/* An older fault does not change that. */
+	pages_came_in(pages, 0x1000 * PAGE, times[1]);
+	assert_int_equal(pages_swapped_out(pages, 0x1000 * PAGE, &after, &before), 0);
+	assert_true(times[3] <= before);
+	pages_came_in(pages, 0x1001 * PAGE, clock_now_ns());
+	assert_int_equal(pages_swapped_out(pages, 0x1001 * PAGE, &after, &before), -ENOENT);
+	scan(pages);
+	assert_int_equal(pages_swapped_out(pages, 0x1001 * PAGE, &after, &before), 0);
+	assert_true(after > times[4]);
+	/* It came in, as the last scan saw, too. */
+	put(0x1002, 1, PRESENT);
+	scan(pages);
+	pages_came_in(pages, 0x1002 * PAGE, times[5]);
+	assert_int_equal(pages_swapped_out(pages, 0x1002 * PAGE, &after, &before), -ENOENT);
+	pages_came_in(pages, 0x9999 * PAGE, times[5]);
 }
 
 /* The table of scans is thinned out: answers get wider, by a few scans, and stay true. */
@@ -578,8 +620,8 @@ static void test_limit(void **state)
 	for (uint64_t i = 1; i <= 200; i++)
 		put(i * 512, 1, PRESENT);
 	put(200 * 512 + 1, 1, SWAPPED);
-	assert_int_equal(pages_scan(pages, ranges, 2, &result), 0);
-	assert_int_equal(pages_scan(pages, ranges, 2, &result), 0);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(pages_scan(pages, ranges, 2, &result), 0);
 	assert_int_equal(result.uncovered_bytes, 0);
 	assert_int_equal(pages_swapped_out(pages, (CHUNKS + 50) * 512 * PAGE, &after, &before), 0);
 	assert_int_equal(after, 0);
@@ -622,6 +664,27 @@ static void test_sources(void **state)
 	close(fd);
 }
 
+/* The process ends after its mappings were read. */
+static void test_scan_of_dead(void **state)
+{
+	pid_t pid = child();
+	struct pages *pages;
+	char path[64];
+	int fd;
+
+	(void)state;
+	snprintf(path, sizeof(path), "/proc/%d/pagemap", pid);
+	fd = open(path, O_RDONLY);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	for (enum pages_source source = PAGES_IOCTL; source <= PAGES_READ; source++) {
+		assert_int_equal(pages_new(fd, source, &pages), 0);
+		assert_true(pages_scan(pages, &first_gb, 1, NULL) < 0);
+		pages_free(pages);
+	}
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -637,9 +700,11 @@ int main(void)
 		cmocka_unit_test(test_exec),
 		cmocka_unit_test(test_open),
 		cmocka_unit_test_setup_teardown(test_stamps, fake_pagemap, end_fake),
+		cmocka_unit_test_setup_teardown(test_came_in, fake_pagemap, end_fake),
 		cmocka_unit_test_setup_teardown(test_many_scans, fake_pagemap, end_fake),
 		cmocka_unit_test_setup_teardown(test_limit, fake_pagemap, end_fake),
 		cmocka_unit_test(test_sources),
+		cmocka_unit_test(test_scan_of_dead),
 	};
 
 	return cmocka_run_group_tests(tests, open_self, close_self);

@@ -15,6 +15,9 @@
 #define ROUNDS 400
 
 static char here[PATH_MAX]; /* the programs' sources */
+static unsigned int alone;  /* mappings that share no page of the file */
+
+enum has { HAS_ALL, HAS_SYMBOLS, HAS_DWARF };
 
 static void check_member(const struct binary *binary, const char *type, const char *path,
 			 const char *numbers, const char *line)
@@ -43,35 +46,45 @@ static void check_variable(const struct binary *binary, const char *name, const 
 			 at + bias, bytes, r);
 }
 
-/* Runs the program @name and compares, line by line; how many lines there were. With @types false
- * there is no DWARF, and variables are all there is. */
-static unsigned int compare(const char *name, bool types)
+/* A mapping whose first page of the file no earlier one has leads to @bias, like the first one. */
+static void check_mapping(const struct binary *binary, const char *numbers, uint64_t *bias,
+			  uint64_t *end)
+{
+	unsigned long start, offset, length;
+	uint64_t found;
+
+	assert_int_equal(sscanf(numbers, "%lu %lu %lu", &start, &offset, &length), 3);
+	if (offset >= *end) {
+		assert_int_equal(symbolizer_bias(symbolizer, binary, start, offset, &found), 0);
+		if (*end)
+			assert_int_equal(found, *bias);
+		*bias = found;
+		alone++;
+	}
+	*end = offset + length;
+}
+
+/* Runs the program @name and compares, line by line; how many lines there were. */
+static unsigned int compare(const char *name, enum has has)
 {
 	struct binary binary = open_binary(name);
-	uint64_t bias = 0, number;
-	unsigned int lines = 0, mappings = 0;
+	uint64_t bias = 0, end = 0, number;
+	unsigned int lines = 0;
 	char line[512];
 	FILE *pipe = popen(binary.path, "r");
 
 	while (fgets(line, sizeof(line), pipe)) {
 		char *text = strdup(line), *rest = text, *kind = strsep(&rest, "|"),
 		     *what = strsep(&rest, "|"), *path = strsep(&rest, "|");
-		unsigned long start, offset;
 		int64_t value;
 
 		lines++;
 		if (!strcmp(kind, "mapping")) {
-			assert_int_equal(sscanf(rest, "%lu %lu", &start, &offset), 2);
-			if (!mappings++)
-				assert_int_equal(
-					symbolizer_bias(symbolizer, &binary, start, offset, &bias),
-					0);
-			else if (!symbolizer_bias(symbolizer, &binary, start, offset, &number) &&
-				 *what == 'x')
-				assert_int_equal(number, bias);
+			check_mapping(&binary, rest, &bias, &end);
 		} else if (!strcmp(kind, "variable")) {
-			check_variable(&binary, what, rest, bias);
-		} else if (!types) {
+			if (has != HAS_DWARF || !strstr(rest, " 0\n"))
+				check_variable(&binary, what, rest, bias);
+		} else if (has == HAS_SYMBOLS) {
 			struct fp_member member;
 
 			assert_int_equal(
@@ -92,7 +105,7 @@ static unsigned int compare(const char *name, bool types)
 		free(text);
 	}
 	assert_int_equal(pclose(pipe), 0);
-	assert_true(mappings > 1);
+	assert_true(end);
 	close_binary(&binary);
 	return lines;
 }
@@ -109,7 +122,7 @@ static void check_build(const char *name, const char *compiler, const char *flag
 		assert_int_equal(run("%s %s -o %s %s/types_first.c %s/types.c", compiler, flags,
 				     name, here, here),
 				 0);
-	assert_in_range(compare(name, true), 20, 200);
+	assert_in_range(compare(name, HAS_ALL), 20, 200);
 }
 
 static void every_version_of_every_compiler(void **state)
@@ -137,6 +150,20 @@ static void every_version_of_every_compiler(void **state)
 		}
 	}
 	check_build("prog-lto", "gcc", "-g -O2 -flto");
+}
+
+/* The writable segment begins in the last page of the read-only one, or not. */
+static void however_segments_meet(void **state)
+{
+	char flags[32];
+
+	(void)state;
+	alone = 0;
+	for (unsigned int padding = 0; padding < 4096; padding += 512) {
+		sprintf(flags, "-g -DPADDING=%u", padding + 1);
+		check_build("prog-pad", "gcc", flags);
+	}
+	assert_in_range(alone, 3 * 8 + 1, 5 * 8);
 }
 
 static void what_is_not_there(void **state)
@@ -218,6 +245,31 @@ static int member_of(const char *name, const char *type, const char *path)
 	return r;
 }
 
+struct sample {
+	uint8_t *data;
+	size_t size;
+	Elf64_Shdr *sections;
+	unsigned int nr;
+	const char *names; /* of sections */
+};
+
+static void read_sample(const char *name, struct sample *sample)
+{
+	struct binary binary = open_binary(name);
+	struct stat st;
+	Elf64_Ehdr *ehdr;
+
+	assert_int_equal(fstat(binary.fd, &st), 0);
+	*sample = (struct sample){ .size = (size_t)st.st_size };
+	sample->data = malloc(sample->size);
+	assert_int_equal(read(binary.fd, sample->data, sample->size), sample->size);
+	close_binary(&binary);
+	ehdr = (Elf64_Ehdr *)sample->data;
+	sample->sections = (Elf64_Shdr *)(sample->data + ehdr->e_shoff);
+	sample->nr = ehdr->e_shnum;
+	sample->names = (char *)sample->data + sample->sections[ehdr->e_shstrndx].sh_offset;
+}
+
 static void without_dwarf(void **state)
 {
 	struct binary binary;
@@ -226,12 +278,51 @@ static void without_dwarf(void **state)
 	(void)state;
 	check_build("prog-g", "gcc", "-g -O1");
 	assert_int_equal(run("strip -g -o prog-bare prog-g"), 0);
-	assert_true(compare("prog-bare", false) > 70);
+	assert_true(compare("prog-bare", HAS_SYMBOLS) > 70);
 	binary = open_binary("prog-bare");
 	assert_int_equal(symbolizer_variable(symbolizer, &binary, "twin", &number, NULL),
 			 -ENOTUNIQ);
 	assert_int_equal(symbolizer_size_of(symbolizer, &binary, "struct wide", &number), -ENODATA);
 	close_binary(&binary);
+}
+
+/* Gives the section another type, so that nobody finds it. */
+static void hide_section(const char *name, const char *section)
+{
+	struct binary binary = open_binary(name);
+	int fd = open(binary.path, O_RDWR | O_CLOEXEC);
+	struct sample sample;
+
+	read_sample(name, &sample);
+	for (unsigned int i = 0; i < sample.nr; i++) {
+		Elf64_Shdr *shdr = &sample.sections[i];
+
+		if (strcmp(sample.names + shdr->sh_name, section))
+			continue;
+		shdr->sh_type = SHT_NOBITS;
+		assert_int_equal(pwrite(fd, shdr, sizeof(*shdr), (uint8_t *)shdr - sample.data),
+				 sizeof(*shdr));
+	}
+	free(sample.data);
+	close(fd);
+	close_binary(&binary);
+}
+
+static void without_symbols(void **state)
+{
+	static const char *const compilers[] = { "gcc", "clang" };
+
+	(void)state;
+	for (unsigned int i = 0; i < 2; i++) {
+		check_build("prog-n", compilers[i], "-gdwarf-5 -O2");
+		hide_section("prog-n", ".symtab");
+		assert_true(compare("prog-n", HAS_DWARF) > 70);
+		/* There clang has the addresses. */
+		check_build("prog-a", compilers[i], "-gdwarf-5 -O2");
+		hide_section("prog-a", ".debug_addr");
+		assert_true(compare("prog-a", HAS_ALL) > 70);
+		assert_int_equal(run("rm prog-n prog-a"), 0);
+	}
 }
 
 static void in_a_file_of_its_own(void **state)
@@ -240,7 +331,7 @@ static void in_a_file_of_its_own(void **state)
 	assert_int_equal(run("objcopy --only-keep-debug prog-g prog-own.debug && strip -o prog-own "
 			     "prog-g && objcopy --add-gnu-debuglink=prog-own.debug prog-own"),
 			 0);
-	assert_true(compare("prog-own", true) > 70);
+	assert_true(compare("prog-own", HAS_ALL) > 70);
 }
 
 static void moved_by_dwz(void **state)
@@ -256,8 +347,8 @@ static void moved_by_dwz(void **state)
 				     "dwz prog-z2 && dwz -m prog.alt prog-z3 prog-z4 && "
 				     "readelf -S prog-z4 | grep debugaltlink"),
 				 0);
-		assert_true(compare("prog-z2", true) > 70);
-		assert_true(compare("prog-z3", true) > 70);
+		assert_true(compare("prog-z2", HAS_ALL) > 70);
+		assert_true(compare("prog-z3", HAS_ALL) > 70);
 		assert_int_equal(run("cp prog-z4 prog-z5; rm prog.alt"), 0);
 		assert_int_equal(member_of("prog-z5", "struct wide", "req"), -ENODATA);
 		assert_int_equal(run("rm prog-z*"), 0);
@@ -275,7 +366,7 @@ static void split_off(void **state)
 		assert_int_equal(run("gcc %s -gsplit-dwarf -o %s %s/types_first.c %s/types.c",
 				     flags[i], name, here, here),
 				 0);
-		assert_true(compare(name, false) > 70);
+		assert_true(compare(name, HAS_SYMBOLS) > 70);
 	}
 }
 
@@ -477,41 +568,16 @@ static void ask_everything(int fd)
 	symbolizer_free(fresh);
 }
 
-struct sample {
-	uint8_t *data;
-	size_t size;
-	Elf64_Shdr *debug[16], *names; /* sections of it */
-	unsigned int nr_debug;
-};
-
-static void read_sample(const char *name, struct sample *sample)
-{
-	struct binary binary = open_binary(name);
-	struct stat st;
-	Elf64_Ehdr *ehdr;
-
-	assert_int_equal(fstat(binary.fd, &st), 0);
-	*sample = (struct sample){ .size = (size_t)st.st_size, .data = malloc((size_t)st.st_size) };
-	assert_int_equal(read(binary.fd, sample->data, sample->size), sample->size);
-	close_binary(&binary);
-	ehdr = (Elf64_Ehdr *)sample->data;
-	sample->names = (Elf64_Shdr *)(sample->data + ehdr->e_shoff) + ehdr->e_shstrndx;
-	for (unsigned int i = 1; i < ehdr->e_shnum && sample->nr_debug < 16; i++) {
-		Elf64_Shdr *shdr = (Elf64_Shdr *)(sample->data + ehdr->e_shoff) + i;
-
-		if (strstr((char *)sample->data + sample->names->sh_offset + shdr->sh_name,
-			   ".debug_"))
-			sample->debug[sample->nr_debug++] = shdr;
-	}
-	assert_true(sample->nr_debug > 3);
-}
-
 /* A few bytes of one debug section changed, or its end cut off. */
 static void mutate(struct sample *sample)
 {
 	static const uint8_t edges[] = { 0, 1, 0x7f, 0x80, 0xff };
-	Elf64_Shdr *shdr = sample->debug[random_below(sample->nr_debug)];
 	unsigned int n = 1 + random_below(12);
+	Elf64_Shdr *shdr;
+
+	do
+		shdr = &sample->sections[random_below(sample->nr)];
+	while (strncmp(sample->names + shdr->sh_name, ".debug_", 7));
 
 	if (!random_below(8)) {
 		shdr->sh_size = random_below((unsigned int)shdr->sh_size);
@@ -562,8 +628,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_version_of_every_compiler),
+		cmocka_unit_test(however_segments_meet),
 		cmocka_unit_test(what_is_not_there),
 		cmocka_unit_test(without_dwarf),
+		cmocka_unit_test(without_symbols),
 		cmocka_unit_test(in_a_file_of_its_own),
 		cmocka_unit_test(moved_by_dwz),
 		cmocka_unit_test(split_off),
