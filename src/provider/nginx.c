@@ -199,6 +199,7 @@ static int nginx_open(const struct fp_host *host, void **ret)
 		free(nginx);
 		return err;
 	}
+	nginx_refresh(nginx);
 	*ret = nginx;
 	return 0;
 }

@@ -201,6 +201,7 @@ static int owner_open(const struct fp_host *host, void **ret)
 	err = owners_new(host, visit_slot, owner, &owner->owners);
 	if (err)
 		goto out;
+	owner_refresh(owner);
 	*ret = owner;
 	return 0;
 out:
