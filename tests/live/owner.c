@@ -31,6 +31,7 @@
 #define NOTES 3
 #define WILD 16 /* of so many connections */
 #define CHURN 64
+#define LAG 128 /* a connection that is closed was last touched so many before */
 
 enum { STATE_NEW = 1, STATE_OPEN };
 
@@ -271,10 +272,10 @@ static void *work(void *arg)
 		if (table[slots[i]]->state != STATE_OPEN)
 			continue;
 		conn_touch(worker, table[slots[i]]);
-		if (i % CHURN)
+		if (i % CHURN || i < LAG || table[slots[i - LAG]]->state != STATE_OPEN)
 			continue;
-		conn_close(slots[i]);
-		conn_open(slots[i]);
+		conn_close(slots[i - LAG]);
+		conn_open(slots[i - LAG]);
 		worker->opened++;
 	}
 	return NULL;

@@ -59,6 +59,7 @@ struct owner {
 	struct fp_member at[MEMBERS];
 	uint64_t table, table_size; /* addresses of the variables */
 	uint64_t conn_size, stream_size;
+	uint64_t head_size; /* of a conn: as far as it is read */
 	int64_t state_open;
 	uint64_t slots; /* the table itself */
 };
@@ -109,8 +110,8 @@ static uint64_t field(const struct owner *owner, const char *raw, enum member me
 	return value;
 }
 
-/* Without all of its struct conn nothing is said of a connection. One half of the births is by the
- * one clock, one half by the other. */
+/* Without the head of its struct conn nothing is said of a connection. One half of the births is by
+ * the one clock, one half by the other. */
 static void visit_slot(void *self, struct visit *visit, unsigned int root)
 {
 	struct owner *owner = self;
@@ -118,7 +119,7 @@ static void visit_slot(void *self, struct visit *visit, unsigned int root)
 	struct fp_connection *connection = visit_connection(visit);
 	char raw[MAX_CONN];
 
-	if (!conn || visit_read(visit, conn, raw, owner->conn_size) ||
+	if (!conn || visit_read(visit, conn, raw, owner->head_size) ||
 	    field(owner, raw, STATE) != (uint64_t)owner->state_open)
 		return;
 	connection->id = field(owner, raw, ID);
@@ -153,13 +154,6 @@ static int owner_walk(void *self, fp_object_fn fn, void *arg)
 	return owners_walk(owner->owners, fn, arg);
 }
 
-static void owner_present(void *self, uint64_t page)
-{
-	struct owner *owner = self;
-
-	owners_present(owner->owners, page);
-}
-
 static void owner_refresh(void *self)
 {
 	struct owner *owner = self;
@@ -171,6 +165,16 @@ static void owner_refresh(void *self)
 	     owners_resize(owner->owners, nr)))
 		owner->slots = 0;
 	owners_visit_all(owner->owners);
+}
+
+static void owner_present(void *self, uint64_t page)
+{
+	struct owner *owner = self;
+
+	if (owner->slots)
+		owners_present(owner->owners, page);
+	else
+		owner_refresh(owner);
 }
 
 static void owner_close(void *self)
@@ -198,6 +202,7 @@ static int owner_open(const struct fp_host *host, void **ret)
 	for (int i = 0; i < MEMBERS; i++)
 		if (host->member(host, members[i].type, members[i].path, &owner->at[i]))
 			goto out;
+	owner->head_size = owner->at[STREAM].offset + 8; /* the last of them */
 	err = owners_new(host, visit_slot, owner, &owner->owners);
 	if (err)
 		goto out;
