@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "provider/registry.h"
 
@@ -95,6 +96,7 @@ static void find_connections(struct nginx *nginx)
 	    read_number(nginx, cycle, CYCLE_READ_EVENTS, &read_events) ||
 	    read_number(nginx, cycle, CYCLE_WRITE_EVENTS, &write_events))
 		return;
+	nginx->cycle_read = true;
 	if (!connections || !nr || nr > MAX_CONNECTIONS ||
 	    (connections == nginx->connections && nr == nginx->nr))
 		return;
@@ -129,11 +131,50 @@ static void nginx_present(void *self, uint64_t page)
 		nginx_refresh(nginx);
 }
 
+/* All that nginx allocates is there. */
+static bool is_heap(const struct nginx *nginx, uint64_t address)
+{
+	struct fp_mapping mapping;
+
+	return !nginx->host->mapping(nginx->host, address, false, &mapping) && mapping.write &&
+	       !mapping.shared && (!mapping.name[0] || !strcmp(mapping.name, "[heap]"));
+}
+
+/* What an address in one of the arrays is, the place alone tells. */
+static int find_place(const struct nginx *nginx, uint64_t address, struct fp_object *ret)
+{
+	const struct {
+		uint64_t base, size;
+		const char *type;
+	} arrays[] = {
+		{ nginx->connections, nginx->connection_size, "connection" },
+		{ nginx->read_events, nginx->event_size, "event" },
+		{ nginx->write_events, nginx->event_size, "event" },
+	};
+
+	for (unsigned int i = 0; i < sizeof(arrays) / sizeof(*arrays); i++) {
+		uint64_t at = address - arrays[i].base;
+
+		if (!arrays[i].base || at / arrays[i].size >= nginx->nr)
+			continue;
+		*ret = (struct fp_object){ .type = arrays[i].type,
+					   .base = address - at % arrays[i].size,
+					   .size = arrays[i].size };
+		return 0;
+	}
+	return -ENOENT;
+}
+
 static int nginx_find(void *self, uint64_t address, uint64_t time_ns, struct fp_object *ret)
 {
 	struct nginx *nginx = self;
+	int err = owners_find(nginx->owners, address, time_ns, ret);
 
-	return owners_find(nginx->owners, address, time_ns, ret);
+	if (err && !find_place(nginx, address, ret))
+		return 0;
+	if (err == -ENOENT && !nginx->cycle_read)
+		err = -ENODATA;
+	return err == -ENODATA && !is_heap(nginx, address) ? -ENOENT : err;
 }
 
 static int nginx_walk(void *self, fp_object_fn fn, void *arg)
@@ -167,9 +208,12 @@ static int find_members(struct nginx *nginx)
 	}
 	if (host->size_of(host, "struct ngx_connection_s", &nginx->connection_size) ||
 	    host->size_of(host, "struct ngx_event_s", &nginx->event_size) ||
-	    host->size_of(host, "struct ngx_buf_s", &nginx->buf_size) ||
 	    nginx->connection_size > NGINX_CONNECTION_MAX)
 		return -ENODATA;
+	if (host->size_of(host, "struct ngx_stream_session_s", &nginx->session_size))
+		nginx->session_size = 0;
+	if (host->size_of(host, "ngx_stream_upstream_t", &nginx->stream_upstream_size))
+		nginx->stream_upstream_size = 0;
 	if (host->symbol(host, "ngx_http_core_module", &nginx->http_module, NULL))
 		nginx->http_module = 0;
 	return 0;

@@ -83,6 +83,7 @@ struct nginx_name {
 /* What was read of a connection stays true, also when its page is swapped out again. */
 struct nginx_memo {
 	uint64_t number; /* of the connection that the slot had then */
+	const char *frontend, *backend;
 	char peer[64];
 };
 
@@ -90,9 +91,11 @@ struct nginx {
 	const struct fp_host *host;
 	struct owners *owners;
 	struct fp_member at[NGINX_MEMBERS]; /* size 0: not in this build */
-	uint64_t connection_size, event_size, buf_size;
-	uint64_t cycle;	      /* address of ngx_cycle, a pointer */
-	uint64_t http_module; /* of ngx_http_core_module; 0: none */
+	uint64_t connection_size, event_size;
+	uint64_t session_size, stream_upstream_size; /* 0: without the stream module */
+	uint64_t cycle;				     /* address of ngx_cycle, a pointer */
+	uint64_t http_module;			     /* of ngx_http_core_module; 0: none */
+	bool cycle_read; /* else it is not known whether there are connections */
 	uint64_t connections, read_events, write_events;
 	unsigned int nr;
 	struct nginx_memo *memos; /* of each slot */

@@ -38,7 +38,7 @@ struct slot {
 	uint32_t signature;	   /* of a request or a session; 0: neither */
 	uint64_t data;		   /* that one */
 	uint64_t owner;		   /* the connection that it belongs to, in its own words */
-	uint64_t known[MAX_KNOWN]; /* where buffers start that have a name */
+	uint64_t known[MAX_KNOWN]; /* large allocations that have a name */
 	unsigned int nr_known;
 	uint64_t waiting_bytes; /* in them; UINT64_MAX: one could not be read */
 };
@@ -109,18 +109,27 @@ static void add_pool(const struct slot *slot, uint64_t pool, const char *name)
 	}
 }
 
-/* The memory of an ngx_buf_t, if it is too large for a block of @pool. */
+/* One of the large allocations of @pool that is known by what it is for; a small one is in a block.
+ */
+static void add_large(struct slot *slot, uint64_t base, uint64_t size, uint64_t pool,
+		      const char *type, const char *pool_name)
+{
+	uint64_t max = get(slot, pool, POOL_MAX);
+
+	if (!base || !max || size <= max || size > MAX_BUFFER_BYTES)
+		return;
+	visit_object(slot->visit, type, pool_name, base, size);
+	if (slot->nr_known < MAX_KNOWN)
+		slot->known[slot->nr_known++] = base;
+}
+
+/* The memory of an ngx_buf_t. */
 static void add_buffer(struct slot *slot, uint64_t buf, uint64_t pool, const char *type,
 		       const char *pool_name)
 {
 	uint64_t start = get(slot, buf, BUF_START), end = get(slot, buf, BUF_END);
-	uint64_t max = get(slot, pool, POOL_MAX);
 
-	if (!start || !max || end <= start + max || end > start + MAX_BUFFER_BYTES)
-		return;
-	visit_object(slot->visit, type, pool_name, start, end - start);
-	if (slot->nr_known < MAX_KNOWN)
-		slot->known[slot->nr_known++] = start;
+	add_large(slot, start, end - start, pool, type, pool_name);
 }
 
 /* The same, and what waits in it: between @pos and @last. */
@@ -176,6 +185,9 @@ static void add_session(struct slot *slot)
 {
 	uint64_t upstream = get(slot, slot->data, S_UPSTREAM), pool = field(slot, C_POOL);
 
+	add_large(slot, slot->data, slot->nginx->session_size, pool, "session", C_POOL_NAME);
+	add_large(slot, upstream, slot->nginx->stream_upstream_size, pool, "upstream state",
+		  C_POOL_NAME);
 	add_filled(slot, inside(slot, upstream, SU_DOWNSTREAM_BUF), pool, "client buffer",
 		   C_POOL_NAME);
 	add_filled(slot, inside(slot, upstream, SU_UPSTREAM_BUF), pool, "upstream buffer",
@@ -208,21 +220,20 @@ static const char *name_of(const struct slot *slot, uint64_t owner, enum nginx_m
 /* Of a request the name of its virtual server, if it has one; else where it listens. */
 static const char *frontend_of(const struct slot *client)
 {
-	struct nginx *nginx = client->nginx;
-	uint64_t confs =
-		client->signature == SIGNATURE_HTTP ? get(client, client->data, R_SRV_CONF) : 0;
-	const char *name = NULL;
-	uint64_t index;
+	const struct nginx *nginx = client->nginx;
+	uint64_t at = inside(client, nginx->http_module, MODULE_CTX_INDEX), confs, index;
+	const char *name;
 
-	if (!client->complete)
-		return NULL;
-	if (confs && nginx->http_module) {
-		index = get(client, nginx->http_module, MODULE_CTX_INDEX);
+	if (client->signature == SIGNATURE_HTTP && at) {
+		confs = get(client, client->data, R_SRV_CONF);
+		if (!confs || visit_read(client->visit, at, &index, sizeof(index)))
+			return NULL;
 		name = name_of(client, visit_pointer(client->visit, confs + 8 * index),
 			       SERVER_NAME);
+		if (!name || *name)
+			return name;
 	}
-	if (!name || !*name)
-		name = name_of(client, field(client, C_LISTENING), LISTENING_ADDR_TEXT);
+	name = name_of(client, field(client, C_LISTENING), LISTENING_ADDR_TEXT);
 	return name && *name ? name : NULL;
 }
 
@@ -287,13 +298,19 @@ static void describe(const struct slot *client, unsigned int index)
 
 	if (memo->number != number)
 		*memo = (struct nginx_memo){ .number = number };
+	if (client->complete) {
+		const char *frontend = frontend_of(client), *backend = backend_of(client);
+
+		memo->frontend = frontend ? frontend : memo->frontend;
+		memo->backend = backend ? backend : memo->backend;
+	}
 	if (!memo->peer[0] && field(client, C_SOCKADDR))
 		write_peer(client, memo->peer, sizeof(memo->peer));
 	connection->id = number;
 	connection->born_ns = born_ns(client);
 	connection->resolution_ns = CLOCK_STEP_NS;
-	connection->frontend = frontend_of(client);
-	connection->backend = backend_of(client);
+	connection->frontend = memo->frontend;
+	connection->backend = memo->backend;
 	memcpy(connection->peer, memo->peer, sizeof(connection->peer));
 }
 

@@ -622,6 +622,34 @@ class Target:
         return self.process.wait(10)
 
 
+def provider(name):
+    """A provider that was built as a shared object, where nobody but root can write."""
+    need_root()
+    scratch = tempfile.mkdtemp(prefix="faultprof-test-", dir="/root")
+    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+    return shutil.copy(os.path.join(BUILD, name + ".so"), scratch)
+
+
+class Answers:
+    """What a provider with provider_log.h was asked, and what it said."""
+
+    def __init__(self, directory):
+        self.path = os.path.join(directory, "answers")
+        self.env = {"FAULTPROF_TEST_LOG": self.path}
+
+    def __iter__(self):
+        """(time_ns, address, error, answer): error is 0 or -errno, answer is None with one."""
+        with open(self.path) as file:
+            for line in file:
+                f = line.split()
+                answer = None
+                if len(f) > 3:
+                    answer = {"type": f[3].replace("_", " "), "base": int(f[4]),
+                              "size": int(f[5]), "source": int(f[6]), "born_ns": int(f[7]),
+                              "connection": f[8], "peer": f[9]}
+                yield int(f[0]), int(f[1]), int(f[2]), answer
+
+
 # ---- proxies and their clients ----
 
 def free_port():
@@ -743,7 +771,7 @@ class Nginx(Proxy):
 		location / { return 200 "ok"; }
 	}"""
 
-    def __init__(self, cgroup=None, binary="nginx", http=None, stream="", port=None):
+    def __init__(self, cgroup=None, binary="nginx", http=None, stream="", port=None, log="stderr"):
         binary = shutil.which(binary) or shutil.which(binary, path="/usr/sbin:/sbin")
         if not binary:
             raise Skip("no nginx")
@@ -757,7 +785,7 @@ class Nginx(Proxy):
 daemon off;
 worker_processes 1;
 pid %s/pid;
-error_log stderr;
+error_log %s;
 events { worker_connections 4000; }
 http {
 %s	access_log off;
@@ -766,7 +794,7 @@ http {
 %s
 }
 %s
-""" % (self.dir, paths, http or self.HTTP % self.port, stream))
+""" % (self.dir, log, paths, self.HTTP % self.port if http is None else http, stream))
         self.launch([binary, "-p", self.dir, "-c", config, "-e", "stderr"], cgroup)
         self.worker = wait_for(lambda: children(self.pid), 5, "a worker")[0]
 
@@ -852,7 +880,8 @@ def _build_nginx(place, binary):
               "no source package")
         check(sources.run(["tar", "xf", sources.file("nginx_")]), "not a tar file")
         tree = sources.file("nginx-")
-        configure = ["./configure", "--with-stream", "--with-cc-opt=-O2 -g -fomit-frame-pointer",
+        configure = ["./configure", "--with-stream", "--with-debug",
+                     "--with-cc-opt=-O2 -g -fomit-frame-pointer",
                      "--without-http_rewrite_module", "--without-http_gzip_module"]
         check(sources.run(configure, tree), "configure failed, see build.log")
         check(sources.run(["make", "-j%d" % (os.cpu_count() or 1)], tree, 280),
