@@ -32,6 +32,7 @@ LIB := $(filter-out $(BUILD)/src/main.o,$(OBJ))
 programs = $(filter-out $(1)/provider_%,$(wildcard $(1)/*.c)) # providers are shared objects
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/%,$(call programs,examples))
 PROVIDERS := $(patsubst examples/%.c,$(BUILD)/%.so,$(wildcard examples/provider_*.c))
+SKELETONS := $(patsubst bpf/%.bpf.c,$(BUILD)/%.skel.h,$(wildcard bpf/*.bpf.c))
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/*.c))
 LIVE := $(patsubst tests/live/%.c,$(BUILD)/tests/%,$(call programs,tests/live))
 LIVE_PROVIDERS := $(patsubst tests/live/%.c,$(BUILD)/tests/%.so,$(wildcard tests/live/provider_*.c))
@@ -61,18 +62,19 @@ $(BUILD)/%.o: %.c
 	$(Q)$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
 # clang for BPF does not look where Debian keeps <asm/types.h>.
-$(BUILD)/faults.bpf.o: $(wildcard bpf/*) include/faultprof/event.h
+$(BUILD)/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h include/faultprof/*.h)
 	@mkdir -p $(@D)
-	$(call say,BPF,bpf/faults.bpf.c)
+	$(call say,BPF,$<)
 	$(Q)$(CLANG) -O2 -g -target bpf -D__TARGET_ARCH_x86 -mcpu=v3 \
 		-idirafter /usr/include/$(shell $(CC) -print-multiarch) -Wall -Werror -Iinclude -Ibpf \
-		-c -o $@ bpf/faults.bpf.c
+		-c -o $@ $<
 	$(Q)$(BPFTOOL) gen object $@.linked $@ && mv $@.linked $@
 
-$(BUILD)/faults.skel.h: $(BUILD)/faults.bpf.o
-	$(Q)$(BPFTOOL) gen skeleton $< name faults > $@
+.PRECIOUS: $(BUILD)/%.bpf.o
+$(BUILD)/%.skel.h: $(BUILD)/%.bpf.o
+	$(Q)$(BPFTOOL) gen skeleton $< name $* > $@
 
-$(filter $(BUILD)/src/collect/%,$(OBJ)): | $(BUILD)/faults.skel.h
+$(filter $(BUILD)/src/collect/%,$(OBJ)): | $(SKELETONS)
 
 $(BUILD)/%: examples/%.c
 	@mkdir -p $(@D)
@@ -103,6 +105,11 @@ $(LIVE): $(BUILD)/tests/%: tests/live/%.c
 	$(call say,CC,$<)
 	$(Q)$(CC) $(BASE_CFLAGS) -O2 -g -fomit-frame-pointer -o $@ $< -lpthread
 
+$(BUILD)/tests/alloc-static: tests/live/alloc.c
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)$(CC) $(BASE_CFLAGS) -O2 -g -static -DALLOC_STATIC -o $@ $< -lpthread
+
 $(BENCH): $(BUILD)/bench/%: tests/bench/%.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
@@ -112,7 +119,7 @@ deps:
 	@tests/packages build
 
 units: $(UNIT)
-lives: $(LIVE) $(LIVE_PROVIDERS)
+lives: $(LIVE) $(LIVE_PROVIDERS) $(BUILD)/tests/alloc-static
 benches: $(BENCH)
 
 # The unit tests again, and all that they run, with every read and write checked.
@@ -161,7 +168,7 @@ format:
 # it left out is not worth a line for each file.
 lint:
 	@tests/packages lint
-	$(Q)$(MAKE) $(SUB) $(BUILD)/faults.skel.h
+	$(Q)$(MAKE) $(SUB) $(SKELETONS)
 	@rc=0; \
 	clang-format-14 --dry-run --Werror $(C_FILES) || rc=1; \
 	clang-tidy-14 --quiet --warnings-as-errors='*' $(SRC) $(wildcard examples/*.c) -- -std=gnu11 \

@@ -121,6 +121,14 @@ bool die_has(Dwarf_Die *die, unsigned int attribute)
 	return dwarf_hasattr(die, attribute);
 }
 
+bool die_flag(Dwarf_Die *die, unsigned int attribute)
+{
+	Dwarf_Attribute value;
+	bool flag;
+
+	return !dwarf_formflag(dwarf_attr_integrate(die, attribute, &value), &flag) && flag;
+}
+
 bool die_constant(Dwarf_Die *die, unsigned int attribute, uint64_t *ret)
 {
 	Dwarf_Attribute value;
@@ -273,8 +281,45 @@ static bool die_at(const struct type_index *index, uint64_t place, Dwarf_Die *re
 				   : dwarf_offdie(dwarf, offset, ret);
 }
 
+static bool same_constant(Dwarf_Die *a, Dwarf_Die *b, unsigned int attribute)
+{
+	uint64_t x = 0, y = 0;
+
+	return die_constant(a, attribute, &x) == die_constant(b, attribute, &y) && x == y;
+}
+
+static bool same_name(Dwarf_Die *a, Dwarf_Die *b)
+{
+	const char *x = die_name(a), *y = die_name(b);
+
+	return x && y ? !strcmp(x, y) : x == y;
+}
+
+/* Definitions of one size that begin in the same line are the same one, read by many units. Others
+ * may still be, in copies of a header. */
+static bool same_structure(Dwarf_Die *a, Dwarf_Die *b, uint64_t *steps)
+{
+	Dwarf_Die x, y;
+	int r, s;
+
+	if (!same_constant(a, b, DW_AT_byte_size))
+		return false;
+	if (same_constant(a, b, DW_AT_decl_line))
+		return true;
+	r = die_first(a, &x, steps);
+	s = die_first(b, &y, steps);
+	while (!r && !s) {
+		if (dwarf_tag(&x) != dwarf_tag(&y) || !same_name(&x, &y) ||
+		    !same_constant(&x, &y, DW_AT_data_member_location))
+			return false;
+		r = die_next(&x, &x, steps);
+		s = die_next(&y, &y, steps);
+	}
+	return r == s;
+}
+
 /* Whether the definitions @a and @b of one name say the same. */
-static bool agree(enum type_kind kind, Dwarf_Die *a, Dwarf_Die *b)
+static bool agree(enum type_kind kind, Dwarf_Die *a, Dwarf_Die *b, uint64_t *steps)
 {
 	uint64_t x, y;
 
@@ -282,8 +327,10 @@ static bool agree(enum type_kind kind, Dwarf_Die *a, Dwarf_Die *b)
 	case TYPE_VARIABLE:
 		return die_address(a, &x) && die_address(b, &y) && x == y;
 	case TYPE_ENUMERATOR:
-		return die_constant(a, DW_AT_const_value, &x) &&
-		       die_constant(b, DW_AT_const_value, &y) && x == y;
+		return same_constant(a, b, DW_AT_const_value);
+	case TYPE_STRUCT:
+	case TYPE_UNION:
+		return same_structure(a, b, steps);
 	default:
 		return true;
 	}
@@ -313,7 +360,7 @@ static void add(struct pass *pass, enum type_kind kind, uint64_t state, Dwarf_Di
 		slot->place = place;
 	} else if (slot->place != place && !(flags & PLACE_LOCAL & ~slot->place) &&
 		   !(slot->place & PLACE_AMBIGUOUS) && die_at(index, slot->place, &other) &&
-		   !agree(kind, die, &other)) {
+		   !agree(kind, die, &other, &pass->steps)) {
 		slot->place |= PLACE_AMBIGUOUS;
 	}
 }
@@ -347,20 +394,17 @@ static int name_of(struct pass *pass, Dwarf_Die *die, uint64_t scope, uint64_t *
 
 static void read_variable(struct pass *pass, Dwarf_Die *die, uint64_t scope)
 {
-	Dwarf_Attribute value;
 	const char *name;
 	uint64_t address, state;
-	bool external = false;
 
 	if (!die_address(die, &address))
 		return;
-	dwarf_formflag(dwarf_attr_integrate(die, DW_AT_external, &value), &external);
 	name = short_string(die, DW_AT_linkage_name);
 	if (name && take(&pass->steps, strlen(name) / 16))
 		state = hash(HASH_START, name);
 	else if (name || name_of(pass, die, scope, &state) < 0)
 		return;
-	add(pass, TYPE_VARIABLE, state, die, external ? 0 : PLACE_LOCAL);
+	add(pass, TYPE_VARIABLE, state, die, die_flag(die, DW_AT_external) ? 0 : PLACE_LOCAL);
 }
 
 static void read_enum(struct pass *pass, Dwarf_Die *parent, uint64_t scope, bool named,

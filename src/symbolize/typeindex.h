@@ -24,8 +24,8 @@ int type_index_new(const struct dwarf_handles *handles, struct type_index **ret)
 void type_index_free(struct type_index *index); /* NULL is fine */
 
 /* The definition of @name, never a mere declaration. C++ names in scopes: "a::b". -ENOENT;
- * -ENODATA: it may be where this file does not reach; -ENOTUNIQ: several that contradict each other
- * (of a type, the first is as good as any). */
+ * -ENODATA: it may be where this file does not reach; -ENOTUNIQ: several that contradict each other.
+ * Of typedefs and enums, the first is as good as any. */
 int type_index_find(const struct type_index *index, enum type_kind kind, const char *name,
 		    Dwarf_Die *ret);
 
@@ -38,6 +38,8 @@ int die_first(Dwarf_Die *parent, Dwarf_Die *ret, uint64_t *steps);
 /* NULL: none, or endless. Lives as long as the file. */
 const char *die_name(Dwarf_Die *die);
 bool die_has(Dwarf_Die *die, unsigned int attribute);
+/* Set here, or where @die was declared. */
+bool die_flag(Dwarf_Die *die, unsigned int attribute);
 /* A constant; signed ones as in two's complement. */
 bool die_constant(Dwarf_Die *die, unsigned int attribute, uint64_t *ret);
 /* The address of a variable; false: it has none that stays. */

@@ -23,14 +23,20 @@
 int symbolizer_variable(struct symbolizer *symbolizer, const struct binary *binary,
 			const char *name, uint64_t *address, uint64_t *size);
 
+/* Address of a function that the tables of the file itself name: no DWARF, no debug file is read
+ * for it, unless that was done already. -ENOENT, -ENOTUNIQ: as above. */
+int symbolizer_function(struct symbolizer *symbolizer, const struct binary *binary,
+			const char *name, uint64_t *address);
+
 /* The member @path ("req.buf.area", "cache[3].pool") of @type. Goes through anonymous members and
  * base classes, not through pointers. An element beyond the bounds is none (unless there are none).
- * -ENOENT: no such type or member; -ENOTSUP: a bit field; -ENODATA: there is no DWARF, or not
- * all of it (split off into .dwo files, damaged), and what there is does not have it. */
+ * -ENOENT: no such type or member; -ENOTSUP: a bit field; -ENOTUNIQ: parts of the program mean
+ * different structures by that name; -ENODATA: there is no DWARF, or not all of it (split off into
+ * .dwo files, damaged), and what there is does not have it. */
 int symbolizer_member(struct symbolizer *symbolizer, const struct binary *binary, const char *type,
 		      const char *path, struct fp_member *ret);
 
-/* Bytes of @type. -ENOENT, -ENODATA: as above. */
+/* Bytes of @type. -ENOENT, -ENOTUNIQ, -ENODATA: as above. */
 int symbolizer_size_of(struct symbolizer *symbolizer, const struct binary *binary, const char *type,
 		       uint64_t *ret);
 

@@ -174,6 +174,8 @@ def test_ages():
         # In again, and out again: only the last time counts.
         target.do("touch", 100, 10)
         reader.do("scan")
+        equal(age(105)[0], 0, "a page that came in since the last scan but one")
+        reader.do("scan")
         equal(age(105)[0], -errno.ENOENT, "a page that came in")
         equal(age(115)[0], 0, "its neighbour")
         target.do("out", 100, 10)
