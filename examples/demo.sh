@@ -1,11 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 #
-# examples/demo.sh FAULTPROF COLDPROXY PROVIDER: `make demo`. A proxy with thousands of idle connections, whose
-# buffers are pushed to swap and then needed again, under faultprof. As root it uses a memory cgroup,
-# and a swap file of its own where the machine has no swap; both are gone afterwards, whatever ends
-# it. Without privilege the buffers are in a file, and the faults are file and first-touch faults.
-# Takes some seconds, and never more than a minute.
+# examples/demo.sh FAULTPROF COLDPROXY PROVIDER: `make demo`. A proxy with thousands of idle
+# connections, whose buffers are pushed to swap and then needed again, under faultprof. As root it
+# uses a memory cgroup, and a swap file of its own where the machine has no swap; both are gone
+# afterwards, whatever ends it. Without privilege the buffers are in a file, and the faults are file
+# and first-touch faults. Takes some seconds, and never more than a minute.
 set -u
 
 if [ $# -ne 3 ]; then
