@@ -10,7 +10,7 @@ import subprocess
 import time
 
 from lab import (BUILD, VM, Cgroup, Swap, Target, check, end, equal, fewer, main, procstat, read,
-                 start, status, test_on_host)
+                 start, status, test_on_host, write)
 
 PAGE = 4096
 # FAULTPROF_STORM=60: that many seconds of reading 1 GB of swapped out memory.
@@ -136,6 +136,25 @@ def test_observer():
         equal(done, rounds * rss // PAGE, "pages read")
         equal(absent, rounds * swap // PAGE, "pages told absent")
         print("# %d rounds over 1 GB in %d s" % (rounds, STORM_SECONDS))
+
+
+@test_on_host
+def test_order():
+    """Memory that is looked at, but not read, is swapped out in its turn."""
+    with LargeSwap(), Cgroup() as cgroup, Cold(100, cgroup) as older, Cold(100, cgroup) as younger:
+        with Reader(older.pid) as reader:
+            for _ in range(20):
+                reader.do("round")
+                reader.do("presence", older.base, older.bytes)
+                for at in range(older.base, older.base + older.bytes, 16 * PAGE):
+                    reader.do("presence", at, PAGE)
+                reader.do("scan")
+        limit = "memory.limit_in_bytes" if cgroup.version == 1 else "memory.high"
+        write(os.path.join(cgroup.path, limit), str(130 << 20))
+        old, young = older.smaps("Swap"), younger.smaps("Swap")
+        check(old + young > 50 << 20, "only %d bytes were swapped out" % (old + young))
+        check(old > 9 * young, "of the older memory %d bytes were swapped out, of the younger %d" %
+              (old, young))
 
 
 @test_on_host
