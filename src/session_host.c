@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "collect/memory.h"
 #include "model/profile.h"
+#include "session_watch.h"
 #include "symbolize/types.h"
 
 #define MAX_TARGETS 256
@@ -50,6 +51,7 @@ struct target_host {
 	struct stack stacks[MAX_STACKS];
 	unsigned int nr_stacks;
 	const char *asking; /* the provider at work, for its warnings */
+	bool busy;	    /* it was told that watched functions are called very often */
 	struct strings strings;
 	uint64_t round_ns;	      /* when this one began */
 	uint64_t refresh_ns, scan_ns; /* when that is due again */
@@ -113,7 +115,7 @@ static int bias_of(const struct target_host *t, uint64_t *ret)
 
 		if (region->binary == t->image->own)
 			return symbolizer_bias(t->session->symbolizer, region->binary,
-					       region->start, region->offset, ret);
+					       region->start, region->offset, region->exec, ret);
 	}
 	return -ENOENT;
 }
@@ -159,6 +161,24 @@ static int host_enumerator(const struct fp_host *host, const char *name, int64_t
 		       : -ENODATA;
 }
 
+static int host_watch(const struct fp_host *host, const struct fp_allocator *allocator)
+{
+	const struct target_host *t = target_of(host);
+	const struct hosts *h = t->session;
+
+	if (!h->births)
+		return h->births_error ? h->births_error : -ENOTSUP;
+	return watch_allocator(h->births, h->symbolizer, t->image, host->pid, allocator);
+}
+
+static int host_live(const struct fp_host *host, uint64_t address, struct fp_live *ret)
+{
+	const struct hosts *h = target_of(host)->session;
+	int r = h->births ? births_find(h->births, host->pid, address, ret) : -ENOENT;
+
+	return r == -EAGAIN ? -ENODATA : r;
+}
+
 static void host_warn(const struct fp_host *host, const char *format, ...)
 {
 	const struct target_host *t = target_of(host);
@@ -198,6 +218,8 @@ static void close_target(struct target_host *t)
 {
 	while (t->nr--)
 		t->opened[t->nr].provider->close(t->opened[t->nr].self);
+	if (t->session->births)
+		births_unwatch(t->session->births, t->host.pid);
 	memory_close(t->memory);
 	strings_release(&t->strings);
 	t->memory = NULL;
@@ -255,6 +277,8 @@ static struct target_host *new_target(struct hosts *h, pid_t pid)
 		.size_of = host_size_of,
 		.enumerator = host_enumerator,
 		.mapping = host_mapping,
+		.watch = host_watch,
+		.live = host_live,
 		.warn = host_warn,
 		.intern = host_intern,
 	};
@@ -411,9 +435,13 @@ static void refresh(struct target_host *t, uint64_t now)
 
 void hosts_round(struct hosts *h)
 {
+	if (h->births)
+		births_poll(h->births);
 	for (struct target_host *t = h->first; t; t = t->next) {
 		if (!t->memory)
 			continue;
+		if (h->births && !t->busy)
+			t->busy = watch_is_busy(h->births, t->host.pid, h->profile);
 		begin_round(t);
 		refresh(t, clock_now_ns());
 	}
@@ -462,6 +490,8 @@ int hosts_finish(struct hosts *h)
 			break; /* another one's objects may be the same */
 		}
 	}
+	if (h->births)
+		watch_tell_lost(h->births, h->profile);
 	if (uncovered)
 		profile_warn(
 			h->profile,

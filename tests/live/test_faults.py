@@ -114,7 +114,8 @@ def test_swap_race():
     race = report.symbol("swap_in_faults")
     equal(report.kind("swap-in") + report.kind("file-read"), stat[1], "kinds that are major")
     check(report.symbol("swap_in_faults", kind="zero") < race / 20, "waits count as first touches")
-    report.nothing_lost()
+    # Not nothing_lost(): the threads' stacks may be swapped out, too.
+    equal(report.totals["lost"], 0, "lost")
 
 
 @test

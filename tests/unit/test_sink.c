@@ -237,16 +237,18 @@ static void fill_connections(struct profile *p, bool at_end)
 						 0);
 				continue;
 			}
-			at.mode = k ? FP_USER : FP_KERNEL;
 			at.frames = &frames[k != 0];
-			for (unsigned int n = k; i % 100 < hits[i / 100] && n < 3 + i % 2; n++)
+			for (unsigned int n = k; i % 100 < hits[i / 100] && n < 3 + i % 2; n++) {
+				at.mode = k && n < 3 ? FP_USER : FP_KERNEL;
 				add_hit(p, at, OBJECT_FOUND, &object, k ? (30 + i) * S : 0);
+			}
 		}
 	}
 }
 
 static void fill_odd(struct profile *p)
 {
+	static const char *const kinds[] = { "task", "tasklet", "listener", "proxy" };
 	struct frame frame = { .function = "evil\033[2J\n()", .module = "haproxy" };
 	struct resolved_fault at = { .frames = &frame, .nr_frames = 1 };
 	struct fp_connection connection = {
@@ -273,12 +275,13 @@ static void fill_odd(struct profile *p)
 					     .size = 208,
 					     .age_source = FP_AGE_AT_LEAST,
 					     .born_ns = END - 30 * S };
-		object.type = i < 9 ? "task" : i < 11 ? "tasklet" : "listener";
+		object.type = kinds[i / 3];
 		add_hit(p, at, OBJECT_FOUND, &object, 0);
 	}
 	assert_int_equal(profile_add_live_object(p, 4711, "haproxy", &object, END, 208, 0), 0);
 	object.base = 99;
 	object.age_source = FP_AGE_UNKNOWN;
+	object.type = "server"; /* never hit */
 	assert_int_equal(profile_add_live_object(p, 4711, "haproxy", &object, END, 0, 0), 0);
 }
 
@@ -759,6 +762,8 @@ static void test_objects_sums(void **unused)
 	json = parse(&p, &everything);
 	totals = json_object_get(json, "totals");
 	found = sum_of(json, "objects", "faults");
+	assert_int_equal(json_array_size(json_object_get(json, "objects")), 3 + 1 + 4);
+	assert_int_equal(json_array_size(json_object_get(json, "census")), 3 + 2);
 	assert_int_equal(member(totals, "addressed"), 996);
 	assert_int_equal(member(totals, "unknown"), 20);
 	assert_int_equal(member(totals, "unowned"), 7);
@@ -1007,6 +1012,23 @@ static void test_cells(void **unused)
 		assert_string_equal(size_cell(true, sizes[i].bytes).text, sizes[i].text);
 }
 
+/* A ratio without bound is null, as one that is not known. */
+static void check_ratio_json(const struct profile *p)
+{
+	const struct object_ages *ages = &p->objects->ages;
+	json_t *json = parse(p, &everything), *row = json_object_get(json, "object_ages");
+	json_t *interval = json_object_get(row, "interval");
+
+	assert_int_equal(json_is_null(interval), !ages->ratio_known);
+	assert_int_equal(json_is_real(json_object_get(row, "ratio")),
+			 ages->ratio_known && ages->younger_hit);
+	if (ages->ratio_known) {
+		assert_true(json_real_value(json_array_get(interval, 0)) > 0);
+		assert_int_equal(json_is_null(json_array_get(interval, 1)), !ages->younger_hit);
+	}
+	json_decref(json);
+}
+
 /* What the report says of the ages, for each thing that it can say. The numbers are from the same
  * computation in Python as those of test_ratio. */
 static void test_ratio_text(void **unused)
@@ -1054,6 +1076,7 @@ static void test_ratio_text(void **unused)
 		if (!strstr(text, cases[i].text))
 			fail_msg("%s is not in %s", cases[i].text, strstr(text, "Were old"));
 		free(text);
+		check_ratio_json(&p);
 		profile_release(&p);
 	}
 }
