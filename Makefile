@@ -29,10 +29,13 @@ FISHDIR := $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 SRC := $(wildcard src/*.c src/*/*.c)
 OBJ := $(SRC:%.c=$(BUILD)/%.o)
 LIB := $(filter-out $(BUILD)/src/main.o,$(OBJ))
+programs = $(filter-out $(1)/provider_%,$(wildcard $(1)/*.c)) # providers are shared objects
+EXAMPLES := $(patsubst examples/%.c,$(BUILD)/%,$(call programs,examples))
+PROVIDERS := $(patsubst examples/%.c,$(BUILD)/%.so,$(wildcard examples/provider_*.c))
 SKELETONS := $(patsubst bpf/%.bpf.c,$(BUILD)/%.skel.h,$(wildcard bpf/*.bpf.c))
-EXAMPLES := $(patsubst examples/%.c,$(BUILD)/%,$(wildcard examples/*.c))
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/*.c))
-LIVE := $(patsubst tests/live/%.c,$(BUILD)/tests/%,$(wildcard tests/live/*.c))
+LIVE := $(patsubst tests/live/%.c,$(BUILD)/tests/%,$(call programs,tests/live))
+LIVE_PROVIDERS := $(patsubst tests/live/%.c,$(BUILD)/tests/%.so,$(wildcard tests/live/provider_*.c))
 BENCH := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
 
 C_FILES := $(SRC) $(wildcard src/*.h src/*/*.h bpf/*.[ch] include/*/*.h examples/*.c tests/*/*.c)
@@ -47,7 +50,7 @@ say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2))
 .PHONY: deps units lives sanitized benches # for the targets above
 .DELETE_ON_ERROR:
 
-all: $(BUILD)/faultprof $(EXAMPLES)
+all: $(BUILD)/faultprof $(EXAMPLES) $(PROVIDERS)
 
 $(BUILD)/faultprof: $(OBJ)
 	$(call say,LINK,$@)
@@ -83,6 +86,19 @@ $(BUILD)/tests/%: tests/unit/%.c $(LIB)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< $(LIB) $(LIBS) -lcmocka
 
+$(BUILD)/provider_%.so: examples/provider_%.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(BASE_CFLAGS) -shared -fPIC -Iinclude $(LDFLAGS) -o $@ $<
+
+# These are made as the tool's own are, on its index of owners.
+$(BUILD)/tests/provider_%.so: tests/live/provider_%.c src/provider/owners.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(BASE_CFLAGS) -shared -fPIC -Isrc -Iinclude $(LDFLAGS) -o $@ $^
+
+$(BUILD)/tests/provider_nginx.so: src/provider/nginx.c src/provider/nginx_visit.c
+
 # Programs to be profiled: always optimized, without frame pointers, as distributions build theirs.
 $(LIVE): $(BUILD)/tests/%: tests/live/%.c
 	@mkdir -p $(@D)
@@ -103,7 +119,7 @@ deps:
 	@tests/packages build
 
 units: $(UNIT)
-lives: $(LIVE) $(BUILD)/tests/alloc-static
+lives: $(LIVE) $(LIVE_PROVIDERS) $(BUILD)/tests/alloc-static
 benches: $(BENCH)
 
 # The unit tests again, and all that they run, with every read and write checked.
@@ -161,4 +177,4 @@ lint:
 	mandoc -T lint -W warning src/faultprof.8 || rc=1; \
 	exit $$rc
 
--include $(patsubst %,%.d,$(OBJ) $(UNIT) $(LIVE) $(BENCH) $(EXAMPLES))
+-include $(patsubst %,%.d,$(OBJ) $(UNIT) $(LIVE) $(BENCH) $(EXAMPLES) $(PROVIDERS) $(LIVE_PROVIDERS))

@@ -152,8 +152,8 @@ start_proxy() {
 # In the background, so that a signal to this script is not kept waiting.
 profile() {
 	: >"$work/profiler"
-	say "faultprof -p $proxy"
-	"$faultprof" -v -p "$proxy" 2>"$work/profiler" 3>&- &
+	say "faultprof -p $proxy --provider provider_coldproxy.so"
+	"$faultprof" -v -p "$proxy" --provider "$work/provider_coldproxy.so" 2>"$work/profiler" 3>&- &
 	profiler=$!
 	if wait_for 'faultprof: collecting' "$work/profiler" "$profiler"; then
 		say "data comes in on all $connections connections"
@@ -176,13 +176,16 @@ profile() {
 	die "faultprof ended with $status"
 }
 
-for file in "$faultprof" "$coldproxy"; do
+# What tells whose the buffers are is code, so it is loaded only from where others cannot write.
+provider=$(dirname "$coldproxy")/provider_coldproxy.so
+for file in "$faultprof" "$coldproxy" "$provider"; do
 	[ -x "$file" ] || die "$file: not there; run make first"
 done
 trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 work=$(mktemp -d "${TMPDIR:-/tmp}/faultprof-demo.XXXXXX") || exit 1
+(umask 077 && cp "$provider" "$work") || die "cannot write to $work"
 
 mode=swap version=''
 if [ "$(id -u)" -ne 0 ]; then

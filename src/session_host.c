@@ -115,7 +115,7 @@ static int bias_of(const struct target_host *t, uint64_t *ret)
 
 		if (region->binary == t->image->own)
 			return symbolizer_bias(t->session->symbolizer, region->binary,
-					       region->start, region->offset, ret);
+					       region->start, region->offset, region->exec, ret);
 	}
 	return -ENOENT;
 }

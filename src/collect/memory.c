@@ -31,7 +31,6 @@ struct cluster {
 	uint64_t used; /* when, by memory->clock; 0: free */
 	uint16_t
 		valid; /* pages whose content is here; the others below, too: a bit for each page */
-	uint16_t mapped;
 	uint16_t readable; /* ordinary memory */
 	uint16_t present, swapped;
 	char *data;
@@ -135,20 +134,19 @@ static uint16_t pages_in(uint64_t base, uint64_t start, uint64_t end)
 	return (uint16_t)((1U << behind) - (1U << first));
 }
 
-/* @file: pages of the page cache or the like. Of a shared mapping only these are memory: a device
- * maps what is no page to the kernel. */
-static void apply_layout(struct memory *m, struct cluster *c, uint16_t file)
+/* @devices: pages that belong to no file, page cache or the like, which in a shared mapping means
+ * that they are no memory of the kernel's. */
+static void apply_layout(struct memory *m, struct cluster *c, uint16_t devices)
 {
 	const struct layout_mapping *mapping = layout_behind(&m->layout, c->base);
 	const struct layout_mapping *end = m->layout.mappings + m->layout.nr;
 
-	c->mapped = c->readable = 0;
+	c->readable = 0;
 	for (; mapping && mapping < end && mapping->start < c->base + CLUSTER_BYTES; mapping++) {
 		uint16_t pages = pages_in(c->base, mapping->start, mapping->end);
 
-		c->mapped |= pages;
 		if (mapping->memory && mapping->read)
-			c->readable |= mapping->shared ? pages & file : pages;
+			c->readable |= mapping->shared ? pages & ~devices : pages;
 	}
 }
 
@@ -156,7 +154,7 @@ static void apply_layout(struct memory *m, struct cluster *c, uint16_t file)
 static int look(struct memory *m, struct cluster *c, uint16_t want)
 {
 	uint64_t entries[CLUSTER];
-	uint16_t file = 0;
+	uint16_t devices = 0;
 	int r = pagemap_read(m->pagemap, c->base >> PAGE_SHIFT, CLUSTER, entries);
 
 	if (r)
@@ -165,14 +163,14 @@ static int look(struct memory *m, struct cluster *c, uint16_t want)
 	for (unsigned int i = 0; i < CLUSTER; i++) {
 		c->present |= pagemap_present(entries[i]) << i;
 		c->swapped |= pagemap_swapped(entries[i]) << i;
-		file |= !!(entries[i] & PAGEMAP_FILE) << i;
+		devices |= (pagemap_present(entries[i]) && !(entries[i] & PAGEMAP_FILE)) << i;
 	}
-	apply_layout(m, c, file);
-	/* Not mapped, or no longer? */
-	if (!m->refreshed && want & ~(c->mapped & (c->present | c->swapped))) {
+	apply_layout(m, c, devices);
+	/* Not mapped or not allowed, or no longer? */
+	if (!m->refreshed && want & ~(c->readable & (c->present | c->swapped))) {
 		r = refresh(m);
 		if (!r)
-			apply_layout(m, c, file);
+			apply_layout(m, c, devices);
 	}
 	return r;
 }
@@ -440,4 +438,9 @@ int memory_scan(struct memory *m, struct pages_scan *ret)
 int memory_swapped_out(struct memory *m, uint64_t page, uint64_t *after_ns, uint64_t *before_ns)
 {
 	return pages_swapped_out(m->pages, page, after_ns, before_ns);
+}
+
+void memory_came_in(struct memory *m, uint64_t page, uint64_t time_ns)
+{
+	pages_came_in(m->pages, page, time_ns);
 }

@@ -65,5 +65,6 @@ int memory_presence(struct memory *memory, uint64_t base, uint64_t size, uint64_
 int memory_scan(struct memory *memory, struct pages_scan *ret);
 int memory_swapped_out(struct memory *memory, uint64_t page, uint64_t *after_ns,
 		       uint64_t *before_ns); /* pages_swapped_out() */
+void memory_came_in(struct memory *memory, uint64_t page, uint64_t time_ns); /* pages_came_in() */
 
 #endif

@@ -9,8 +9,8 @@ import signal
 import subprocess
 import time
 
-from lab import (BUILD, Cgroup, Swap, Target, check, end, equal, main, procstat, read, start, status,
-                 test_on_host)
+from lab import (BUILD, VM, Cgroup, Swap, Target, check, end, equal, fewer, main, procstat, read,
+                 start, status, test_on_host)
 
 PAGE = 4096
 # FAULTPROF_STORM=60: that many seconds of reading 1 GB of swapped out memory.
@@ -117,7 +117,7 @@ def test_contents():
 @test_on_host
 def test_observer():
     """1 GB that is swapped out and idle stays so, whatever is asked about it."""
-    with cold(1024, LargeSwap) as target:
+    with cold(fewer(1024, 512), LargeSwap) as target:
         target.do("out", 0, target.bytes // PAGE)
         target.cgroup.reclaim()
         # One page in a thousand is there, so that something is read.
@@ -136,6 +136,16 @@ def test_observer():
         equal(done, rounds * rss // PAGE, "pages read")
         equal(absent, rounds * swap // PAGE, "pages told absent")
         print("# %d rounds over 1 GB in %d s" % (rounds, STORM_SECONDS))
+
+
+@test_on_host
+def test_cost():
+    """A walk of 100,000 connections of 2 kB each, three objects in each, in 0.1 s of CPU."""
+    with Cold(200) as target, Reader(target.pid) as reader:
+        took = min(reader.do("walk", target.base, target.bytes)[0] for _ in range(5))
+    print("# 100,000 connections: %.1f ms of CPU" % (took / 1e6))
+    check(took, "not all was read")
+    check(VM or took <= 100e6, "it took %.1f ms" % (took / 1e6))
 
 
 @test_on_host
@@ -173,6 +183,8 @@ def test_ages():
             equal(age(batch * 100 + 50)[0], -errno.ENOENT, "a page behind the batch")
         # In again, and out again: only the last time counts.
         target.do("touch", 100, 10)
+        reader.do("scan")
+        equal(age(105)[0], 0, "a page that came in since the last scan but one")
         reader.do("scan")
         equal(age(105)[0], -errno.ENOENT, "a page that came in")
         equal(age(115)[0], 0, "its neighbour")

@@ -1,0 +1,501 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * One table for all sizes. An object of up to 2^k bytes is filed once, under k and the number of
+ * the 2^k-byte block that it starts in: it ends in that block or the next, so an address is looked
+ * for in two blocks of each k in use, however many pages the object spans. A page that a visit
+ * waits for is a record like the others, under a k of its own.
+ *
+ * The records of a root stay in the order in which its visit adds them. A visit that finds what the
+ * last one found changes nothing; that makes visiting everything, again and again, cheap.
+ */
+#include "provider/owners.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MIN_CLASS 6
+#define MAX_CLASS 30
+#define WAIT_CLASS 31
+#define MAX_OBJECTS 1024 /* of a root */
+#define MAX_WAITS 16	 /* of a root: it is visited again when the first of them comes */
+#define MAX_CHAIN 4096	 /* records of one block that are looked at */
+#define MAX_TRIES 16	 /* roots that are asked about one address */
+#define PAGE_MASK 4095ULL
+
+struct record {
+	uint64_t base;
+	uint32_t size;
+	uint32_t root;
+	uint32_t next, prev; /* in its slot; 0: none */
+	uint32_t sibling;    /* the root's next, or the next free one; 0: none */
+	uint16_t kind;
+	uint8_t class;
+};
+
+struct root {
+	uint32_t first;
+	uint32_t visited; /* the greater, the later */
+};
+
+struct kind {
+	const char *type, *pool;
+};
+
+struct owners {
+	const struct fp_host *host;
+	visit_fn fn;
+	void *self;
+	struct root *roots;
+	unsigned int nr_roots;
+	struct record *records; /* the first is not used */
+	uint32_t nr_records, room, unused, nr_free;
+	uint32_t *slots;
+	unsigned int slot_bits;
+	uint32_t in_class[WAIT_CLASS + 1];
+	struct kind *kinds;
+	unsigned int nr_kinds;
+	uint32_t clock; /* of visits */
+	struct fp_connection found;
+};
+
+struct visit {
+	struct owners *owners;
+	unsigned int root;
+	uint32_t last; /* the youngest record that this visit added or found again */
+	unsigned int nr_objects, nr_waits;
+	bool connected;
+	struct fp_connection connection;
+};
+
+int owners_new(const struct fp_host *host, visit_fn fn, void *self, struct owners **ret)
+{
+	struct owners *owners = calloc(1, sizeof(*owners));
+
+	if (!owners)
+		return -ENOMEM;
+	owners->host = host;
+	owners->fn = fn;
+	owners->self = self;
+	owners->nr_records = 1;
+	*ret = owners;
+	return 0;
+}
+
+void owners_free(struct owners *owners)
+{
+	if (!owners)
+		return;
+	free(owners->roots);
+	free(owners->records);
+	free(owners->slots);
+	free(owners->kinds);
+	free(owners);
+}
+
+/* ---- the table ---- */
+
+static unsigned int class_of(uint32_t size)
+{
+	unsigned int class = size > 1 ? 32 - __builtin_clz(size - 1) : 0;
+
+	return class < MIN_CLASS ? MIN_CLASS : class;
+}
+
+static uint64_t block_of(uint64_t address, unsigned int class)
+{
+	return address >> (class == WAIT_CLASS ? 12 : class);
+}
+
+static uint32_t *slot_of(const struct owners *owners, uint64_t block, unsigned int class)
+{
+	uint64_t hash = (block * 32 + class) * 0x9e3779b97f4a7c15ULL;
+
+	return &owners->slots[hash >> (64 - owners->slot_bits)];
+}
+
+static void link_record(struct owners *owners, uint32_t index)
+{
+	struct record *record = &owners->records[index];
+	uint32_t *slot = slot_of(owners, block_of(record->base, record->class), record->class);
+
+	record->prev = 0;
+	record->next = *slot;
+	if (*slot)
+		owners->records[*slot].prev = index;
+	*slot = index;
+}
+
+static int more_slots(struct owners *owners)
+{
+	unsigned int bits = owners->slots ? owners->slot_bits + 1 : 10;
+	uint32_t *fresh = calloc(1U << bits, sizeof(*fresh));
+
+	if (!fresh)
+		return -ENOMEM;
+	free(owners->slots);
+	owners->slots = fresh;
+	owners->slot_bits = bits;
+	for (uint32_t i = 1; i < owners->nr_records; i++)
+		if (owners->records[i].size)
+			link_record(owners, i);
+	return 0;
+}
+
+/* Room for one more; what grows by a quarter wastes little. */
+static int new_record(struct owners *owners, uint32_t *ret)
+{
+	if (owners->nr_records - owners->nr_free >= 1U << owners->slot_bits || !owners->slots)
+		if (more_slots(owners))
+			return -ENOMEM;
+	if (owners->unused) {
+		*ret = owners->unused;
+		owners->unused = owners->records[*ret].sibling;
+		owners->nr_free--;
+		return 0;
+	}
+	if (owners->nr_records >= owners->room) {
+		uint32_t room = owners->room + owners->room / 4 + 1024;
+		struct record *fresh =
+			reallocarray(owners->records, room, sizeof(*owners->records));
+
+		if (!fresh)
+			return -ENOMEM;
+		owners->records = fresh;
+		owners->room = room;
+	}
+	*ret = owners->nr_records++;
+	return 0;
+}
+
+static void drop_record(struct owners *owners, uint32_t index)
+{
+	struct record *record = &owners->records[index];
+
+	if (record->prev)
+		owners->records[record->prev].next = record->next;
+	else
+		*slot_of(owners, block_of(record->base, record->class), record->class) =
+			record->next;
+	if (record->next)
+		owners->records[record->next].prev = record->prev;
+	owners->in_class[record->class]--;
+	record->size = 0;
+	record->sibling = owners->unused;
+	owners->unused = index;
+	owners->nr_free++;
+}
+
+static uint32_t *link_after(struct owners *owners, unsigned int root, uint32_t last)
+{
+	return last ? &owners->records[last].sibling : &owners->roots[root].first;
+}
+
+/* Forgets what the root has beyond @last (0: all). */
+static void cut(struct owners *owners, unsigned int root, uint32_t last)
+{
+	uint32_t next, index = *link_after(owners, root, last);
+
+	*link_after(owners, root, last) = 0;
+	for (; index; index = next) {
+		next = owners->records[index].sibling;
+		drop_record(owners, index);
+	}
+}
+
+int owners_resize(struct owners *owners, unsigned int nr)
+{
+	struct root *fresh;
+
+	for (unsigned int i = nr; i < owners->nr_roots; i++)
+		cut(owners, i, 0);
+	if (nr == owners->nr_roots)
+		return 0;
+	fresh = reallocarray(owners->roots, nr ? nr : 1, sizeof(*fresh));
+	if (!fresh)
+		return -ENOMEM;
+	if (nr > owners->nr_roots)
+		memset(fresh + owners->nr_roots, 0, (nr - owners->nr_roots) * sizeof(*fresh));
+	owners->roots = fresh;
+	owners->nr_roots = nr;
+	return 0;
+}
+
+/* ---- visits ---- */
+
+/* Appends to what this visit has found, or finds that the last one had it at the same place. */
+static int append(struct visit *visit, uint64_t base, uint32_t size, unsigned int kind,
+		  unsigned int class)
+{
+	struct owners *owners = visit->owners;
+	uint32_t index = *link_after(owners, visit->root, visit->last), fresh;
+	const struct record *old = index ? &owners->records[index] : NULL;
+
+	if (old && old->base == base && old->size == size && old->kind == kind &&
+	    old->class == class) {
+		visit->last = index;
+		return 0;
+	}
+	if (new_record(owners, &fresh))
+		return -ENOMEM;
+	owners->records[fresh] = (struct record){ .base = base,
+						  .size = size,
+						  .root = visit->root,
+						  .sibling = index,
+						  .kind = kind,
+						  .class = class };
+	link_record(owners, fresh);
+	*link_after(owners, visit->root, visit->last) = fresh;
+	owners->in_class[class]++;
+	visit->last = fresh;
+	return 0;
+}
+
+/* Has this visit come across the same already? */
+static bool repeated(const struct visit *visit, uint64_t base, unsigned int class)
+{
+	const struct owners *owners = visit->owners;
+	uint32_t index = visit->last ? owners->roots[visit->root].first : 0;
+
+	for (; index; index = owners->records[index].sibling) {
+		const struct record *record = &owners->records[index];
+
+		if (record->base == base && (record->class == WAIT_CLASS) == (class == WAIT_CLASS))
+			return true;
+		if (index == visit->last)
+			break;
+	}
+	return false;
+}
+
+static int kind_of(struct owners *owners, const char *type, const char *pool, unsigned int *ret)
+{
+	struct kind *fresh;
+
+	for (unsigned int i = 0; i < owners->nr_kinds; i++)
+		if (owners->kinds[i].type == type && owners->kinds[i].pool == pool) {
+			*ret = i;
+			return 0;
+		}
+	if (owners->nr_kinds > UINT16_MAX)
+		return -ENOSPC;
+	fresh = reallocarray(owners->kinds, owners->nr_kinds + 1, sizeof(*fresh));
+	if (!fresh)
+		return -ENOMEM;
+	owners->kinds = fresh;
+	fresh[owners->nr_kinds] = (struct kind){ type, pool };
+	*ret = owners->nr_kinds++;
+	return 0;
+}
+
+int visit_object(struct visit *visit, const char *type, const char *pool, uint64_t base,
+		 uint64_t size)
+{
+	unsigned int kind;
+	int r;
+
+	if (!size || size > 1U << MAX_CLASS || base + size < base)
+		return -EINVAL;
+	if (repeated(visit, base, class_of(size)))
+		return 0;
+	if (visit->nr_objects >= MAX_OBJECTS)
+		return -ENOSPC;
+	r = kind_of(visit->owners, type, pool, &kind);
+	if (!r)
+		r = append(visit, base, size, kind, class_of(size));
+	visit->nr_objects += !r;
+	return r;
+}
+
+int visit_read(struct visit *visit, uint64_t address, void *buf, size_t size)
+{
+	const struct fp_host *host = visit->owners->host;
+	uint64_t absent = 0;
+	int r = host->read(host, address, buf, size, &absent);
+
+	if (r == -ENODATA && visit->nr_waits < MAX_WAITS) {
+		absent &= ~PAGE_MASK;
+		if (!repeated(visit, absent, WAIT_CLASS) &&
+		    !append(visit, absent, PAGE_MASK + 1, 0, WAIT_CLASS))
+			visit->nr_waits++;
+	}
+	return r;
+}
+
+uint64_t visit_pointer(struct visit *visit, uint64_t address)
+{
+	uint64_t pointer;
+
+	return visit_read(visit, address, &pointer, sizeof(pointer)) ? 0 : pointer;
+}
+
+struct fp_connection *visit_connection(struct visit *visit)
+{
+	visit->connected = true;
+	return &visit->connection;
+}
+
+static void visit_root(struct owners *owners, unsigned int root, struct visit *visit)
+{
+	*visit = (struct visit){ .owners = owners, .root = root, .connection.id = root };
+	owners->fn(owners->self, visit, root);
+	cut(owners, root, visit->last);
+	owners->roots[root].visited = ++owners->clock;
+}
+
+void owners_visit(struct owners *owners, unsigned int root)
+{
+	struct visit visit;
+
+	if (root < owners->nr_roots)
+		visit_root(owners, root, &visit);
+}
+
+void owners_visit_all(struct owners *owners)
+{
+	for (unsigned int i = 0; i < owners->nr_roots; i++)
+		owners_visit(owners, i);
+}
+
+void owners_present(struct owners *owners, uint64_t page)
+{
+	uint32_t *waiting, nr = 0, index, waits = owners->in_class[WAIT_CLASS];
+
+	page &= ~PAGE_MASK;
+	waiting = waits ? reallocarray(NULL, waits, sizeof(*waiting)) : NULL;
+	if (!waiting)
+		return; /* without memory, the next visit of all will do */
+	for (index = *slot_of(owners, block_of(page, WAIT_CLASS), WAIT_CLASS); index;
+	     index = owners->records[index].next)
+		if (owners->records[index].class == WAIT_CLASS &&
+		    owners->records[index].base == page)
+			waiting[nr++] = owners->records[index].root;
+	for (uint32_t i = 0; i < nr; i++)
+		owners_visit(owners, waiting[i]);
+	free(waiting);
+}
+
+/* ---- answers ---- */
+
+static void fill_object(const struct owners *owners, const struct record *record,
+			const struct visit *visit, struct fp_connection *connection,
+			struct fp_object *ret)
+{
+	const struct kind *kind = &owners->kinds[record->kind];
+
+	*ret = (struct fp_object){
+		.type = kind->type, .pool = kind->pool, .base = record->base, .size = record->size
+	};
+	if (!visit->connected)
+		return;
+	*connection = visit->connection;
+	ret->connection = connection;
+	ret->born_ns = connection->born_ns;
+	ret->used_ns = connection->used_ns;
+	ret->resolution_ns = connection->resolution_ns;
+	ret->age_source = connection->born_ns ? FP_AGE_ACCEPTED : FP_AGE_UNKNOWN;
+}
+
+static bool covers(const struct record *record, uint64_t address)
+{
+	return record->class != WAIT_CLASS && address - record->base < record->size;
+}
+
+/* The claim of the root that was visited last, but before @since; 0: none. */
+static uint32_t claim(const struct owners *owners, uint64_t address, uint32_t since)
+{
+	uint32_t best = 0, index;
+
+	for (unsigned int class = MIN_CLASS; class <= MAX_CLASS; class ++) {
+		if (!owners->in_class[class])
+			continue;
+		for (unsigned int back = 0; back < 2; back++) {
+			uint64_t block = block_of(address, class) - back;
+			unsigned int steps = 0;
+
+			for (index = *slot_of(owners, block, class); index && steps < MAX_CHAIN;
+			     index = owners->records[index].next, steps++) {
+				const struct record *record = &owners->records[index];
+				uint32_t when = owners->roots[record->root].visited;
+
+				if (covers(record, address) && (int32_t)(when - since) <= 0 &&
+				    (!best ||
+				     (int32_t)(when -
+					       owners->roots[owners->records[best].root].visited) >
+					     0))
+					best = index;
+			}
+		}
+	}
+	return best;
+}
+
+int owners_find(struct owners *owners, uint64_t address, uint64_t time_ns, struct fp_object *ret)
+{
+	int r = owners->in_class[WAIT_CLASS] ? -ENODATA : -ENOENT;
+	uint32_t since = owners->clock, index;
+	struct visit visit;
+
+	for (unsigned int i = 0; i < MAX_TRIES; i++) {
+		index = claim(owners, address, since);
+		if (!index)
+			break;
+		visit_root(owners, owners->records[index].root, &visit);
+		index = owners->roots[visit.root].first;
+		while (index && !covers(&owners->records[index], address))
+			index = owners->records[index].sibling;
+		if (!index)
+			continue;
+		if (visit.connection.born_ns > time_ns + visit.connection.resolution_ns) {
+			r = r ? -ENOENT : 0;
+			continue;
+		}
+		/* One that cannot say how old it is may share the object with one that can. */
+		if (r || visit.connection.born_ns)
+			fill_object(owners, &owners->records[index], &visit, &owners->found, ret);
+		r = 0;
+		if (visit.connection.born_ns)
+			break;
+	}
+	return r;
+}
+
+/* Has a root before this one, visited a moment ago, told of the same object? */
+static bool told(const struct owners *owners, const struct record *record)
+{
+	uint64_t block = block_of(record->base, record->class);
+	uint32_t index = *slot_of(owners, block, record->class);
+	unsigned int steps = 0;
+
+	for (; index; index = owners->records[index].next) {
+		const struct record *other = &owners->records[index];
+
+		if (++steps > MAX_CHAIN / 16)
+			return true;
+		if (other->base == record->base && other->class == record->class &&
+		    other->root < record->root)
+			return true;
+	}
+	return false;
+}
+
+int owners_walk(struct owners *owners, fp_object_fn fn, void *arg)
+{
+	struct fp_object object;
+	struct visit visit;
+	int r = 0;
+
+	for (unsigned int i = 0; !r && i < owners->nr_roots; i++) {
+		visit_root(owners, i, &visit);
+		for (uint32_t index = owners->roots[i].first; !r && index;
+		     index = owners->records[index].sibling) {
+			const struct record *record = &owners->records[index];
+
+			if (record->class == WAIT_CLASS || told(owners, record))
+				continue;
+			fill_object(owners, record, &visit, &owners->found, &object);
+			r = fn(arg, &object);
+		}
+	}
+	return r;
+}
