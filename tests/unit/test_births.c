@@ -241,7 +241,8 @@ static void ask_truth(struct target *t, uint64_t min, struct objects *ret)
 		if (object.size >= min && !strcmp(name, "pool_alloc"))
 			add(ret, object);
 	}
-	qsort(ret->at, ret->nr, sizeof(*ret->at), by_base);
+	if (ret->nr)
+		qsort(ret->at, ret->nr, sizeof(*ret->at), by_base);
 }
 
 struct walk {
