@@ -24,6 +24,7 @@
 
 #define PAGE 4096UL
 #define SPIN (256UL << 10)
+#define BATCH 4096UL /* pages */
 
 static int pagemap;
 
@@ -35,14 +36,17 @@ static void fill(char *at, size_t bytes)
 
 static size_t present(const char *at, size_t pages)
 {
+	static uint64_t entries[BATCH];
 	size_t n = 0;
 
-	for (size_t i = 0; i < pages; i++) {
-		uint64_t entry = 0;
+	for (size_t i = 0; i < pages; i += BATCH) {
+		size_t batch = pages - i < BATCH ? pages - i : BATCH;
 
-		if (pread(pagemap, &entry, 8, ((uintptr_t)at / PAGE + i) * 8) != 8)
+		if (pread(pagemap, entries, batch * 8, (off_t)((uintptr_t)at / PAGE + i) * 8) !=
+		    (ssize_t)(batch * 8))
 			exit(1);
-		n += entry >> 63;
+		for (size_t j = 0; j < batch; j++)
+			n += entries[j] >> 63;
 	}
 	return n;
 }
