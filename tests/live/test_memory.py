@@ -46,9 +46,13 @@ class Reader:
 
 @contextlib.contextmanager
 def cold(megabytes, swap=Swap):
-    with swap(), Cgroup() as cgroup, Cold(megabytes, cgroup) as target:
-        target.cgroup = cgroup
-        yield target
+    with swap(), Cgroup() as cgroup:
+        free = int(re.search(r"^SwapFree: *(\d+)", read("/proc/meminfo"), re.M).group(1)) >> 10
+        if free < megabytes + megabytes // 20:
+            raise Skip("only %d MB of swap are free" % free)
+        with Cold(megabytes, cgroup) as target:
+            target.cgroup = cgroup
+            yield target
 
 
 @test_on_host
