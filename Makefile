@@ -144,7 +144,7 @@ bench:
 demo:
 	@tests/packages demo
 	$(Q)$(MAKE) $(SUB) all
-	@examples/demo.sh $(BUILD)/faultprof $(BUILD)/coldproxy
+	@examples/demo.sh $(BUILD)/faultprof $(BUILD)/coldproxy $(BUILD)/provider_coldproxy.so
 
 install: $(BUILD)/faultprof
 	install -d $(SBINDIR) $(MAN8DIR) $(BASHDIR) $(ZSHDIR) $(FISHDIR)

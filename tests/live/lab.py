@@ -419,6 +419,18 @@ def public(path):
     return _public[path]
 
 
+def refused(result, rc, *words):
+    """One clear line on stderr, nothing on stdout, the right exit code."""
+    equal(result.rc, rc, "exit code (%s)" % result.err.strip())
+    equal(result.out, "", "stdout")
+    equal(len(result.err.splitlines()), 1, "number of lines of %r" % result.err)
+    line = result.err.strip()
+    check(line.startswith("faultprof: "), "no 'faultprof: ' before %r" % line)
+    check("\x1b" not in line and len(line) < 300, "not a line for people: %r" % line)
+    for word in words:
+        check(word.lower() in line.lower(), "%r does not mention %r" % (line, word))
+
+
 class Result:
     def __init__(self, rc, out, err, tier=""):
         self.rc, self.out, self.err, self.tier = rc, out, err, tier

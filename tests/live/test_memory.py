@@ -6,11 +6,12 @@ import errno
 import os
 import re
 import signal
+import struct
 import subprocess
 import time
 
-from lab import (BUILD, VM, Cgroup, Swap, Target, check, end, equal, fewer, main, procstat, read,
-                 start, status, test_on_host)
+from lab import (BUILD, VM, Cgroup, Skip, Swap, Target, check, end, equal, fewer, main, procstat, read,
+                 start, status, test_on_host, write)
 
 PAGE = 4096
 # FAULTPROF_STORM=60: that many seconds of reading 1 GB of swapped out memory.
@@ -136,6 +137,51 @@ def test_observer():
         equal(done, rounds * rss // PAGE, "pages read")
         equal(absent, rounds * swap // PAGE, "pages told absent")
         print("# %d rounds over 1 GB in %d s" % (rounds, STORM_SECONDS))
+
+
+@test_on_host
+def test_marks():
+    """Of structures with buffers between them, only the structures are read."""
+    if not os.access("/proc/kpageflags", os.R_OK):
+        raise Skip("no /proc/kpageflags")
+
+    def referenced(target):
+        with open("/proc/%d/pagemap" % target.pid, "rb") as pagemap, \
+                open("/proc/kpageflags", "rb") as flags:
+            pages = target.bytes // PAGE
+            words = os.pread(pagemap.fileno(), pages * 8, target.base // PAGE * 8)
+            frames = [word & (1 << 55) - 1 for word in struct.unpack("%dQ" % pages, words)]
+            if not frames[0]:
+                raise Skip("page frames are hidden")
+            return {page for page, frame in enumerate(frames)
+                    if struct.unpack("Q", os.pread(flags.fileno(), 8, frame * 8))[0] >> 2 & 1}
+
+    with Cold(8) as target, Reader(target.pid) as reader:
+        before = referenced(target)
+        structures = range(0, target.bytes // PAGE, 5)
+        for page in structures:
+            equal(reader.do("read", target.base + page * PAGE, 500), [0, 0, 0], "a read")
+        marked = referenced(target) - before
+        check(marked <= set(structures), "%d pages were read along" % len(marked - set(structures)))
+
+
+@test_on_host
+def test_order():
+    """Memory that is looked at, but not read, is swapped out in its turn."""
+    with LargeSwap(), Cgroup() as cgroup, Cold(100, cgroup) as older, Cold(100, cgroup) as younger:
+        with Reader(older.pid) as reader:
+            for _ in range(20):
+                reader.do("round")
+                reader.do("presence", older.base, older.bytes)
+                for at in range(older.base, older.base + older.bytes, 16 * PAGE):
+                    reader.do("presence", at, PAGE)
+                reader.do("scan")
+        limit = "memory.limit_in_bytes" if cgroup.version == 1 else "memory.high"
+        write(os.path.join(cgroup.path, limit), str(130 << 20))
+        old, young = older.smaps("Swap"), younger.smaps("Swap")
+        check(old + young > 50 << 20, "only %d bytes were swapped out" % (old + young))
+        check(old > 9 * young, "of the older memory %d bytes were swapped out, of the younger %d" %
+              (old, young))
 
 
 @test_on_host
