@@ -322,6 +322,13 @@ int visit_read(struct visit *visit, uint64_t address, void *buf, size_t size)
 	return r;
 }
 
+int visit_try(struct visit *visit, uint64_t address, void *buf, size_t size)
+{
+	const struct fp_host *host = visit->owners->host;
+
+	return host->read(host, address, buf, size, NULL);
+}
+
 uint64_t visit_pointer(struct visit *visit, uint64_t address)
 {
 	uint64_t pointer;
