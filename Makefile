@@ -15,8 +15,9 @@ BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/bin/bpftool) bpftool)
 CFLAGS ?= -O2 -g
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes $(if $(CI),-Werror)
 BASE_CFLAGS = -std=gnu11 -D_GNU_SOURCE $(WARN) $(CFLAGS) -MMD -MP -MF $@.d -MT $@
-ALL_CFLAGS = $(BASE_CFLAGS) -DFP_VERSION='"$(VERSION)"' -Isrc -Iinclude -I$(BUILD)
-LIBS := -lbpf -ldw -lelf -llzma -ljansson -lcap -lstdc++
+ALL_CFLAGS = $(BASE_CFLAGS) -DFP_VERSION='"$(VERSION)"' -DFP_PROVIDER_DIR='"$(PREFIX)/lib/faultprof"' \
+	-Isrc -Iinclude -I$(BUILD)
+LIBS := -lbpf -ldw -lelf -llzma -ljansson -lcap -lstdc++ -lm
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
 
 SBINDIR := $(DESTDIR)$(PREFIX)/sbin
@@ -148,7 +149,7 @@ lint:
 	@rc=0; \
 	clang-format-14 --dry-run --Werror $(C_FILES) || rc=1; \
 	clang-tidy-14 --quiet --warnings-as-errors='*' $(SRC) $(wildcard examples/*.c) -- -std=gnu11 \
-		-D_GNU_SOURCE -DFP_VERSION='""' -Isrc -Iinclude -I$(BUILD) 2>/dev/null || rc=1; \
+		-D_GNU_SOURCE -DFP_VERSION='""' -DFP_PROVIDER_DIR='""' -Isrc -Iinclude -I$(BUILD) 2>/dev/null || rc=1; \
 	shellcheck -S warning -e SC2187 $(SHELL_FILES) || rc=1; \
 	mandoc -T lint -W warning src/faultprof.8 || rc=1; \
 	exit $$rc

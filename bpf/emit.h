@@ -9,14 +9,23 @@
 
 #include "state.h"
 
-/* Two maps: one is filled while user space empties the other. */
+/* Two maps: one is filled while user space empties the other. They lead to a slot of site_values,
+ * which a thread remembers while it faults at one site: an array is found without a call. */
+#define NR_SITES 8192
 struct site_map {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 8192);
+	__uint(max_entries, NR_SITES);
 	__type(key, struct fp_site_key);
-	__type(value, struct fp_site_value);
+	__type(value, fp_u32);
 };
 struct site_map sites_even SEC(".maps"), sites_odd SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2 * NR_SITES); /* the second half is sites_odd's */
+	__type(key, fp_u32);
+	__type(value, struct fp_site_value);
+} site_values SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -53,7 +62,10 @@ struct {
 	__type(value, struct scratch);
 } scratch SEC(".maps");
 
-volatile fp_u32 odd; /* which site map is filled; user space flips it */
+/* Which site map is filled, in its last bit. User space counts it up, from 1. */
+volatile fp_u32 site_turn = 1;
+volatile fp_u32 sites_used[2]; /* slots of each half; user space empties it */
+const volatile fp_u32 nr_sites = NR_SITES;
 
 static __always_inline fp_u32 bucket_of(fp_u64 ns)
 {
@@ -106,38 +118,82 @@ static __always_inline void site_add(struct fp_site_value *site, fp_u64 stall_ns
 	}
 }
 
-static __always_inline struct fp_site_value *site_get(void *map, const struct fp_site_key *key)
-{
-	struct fp_site_value *site = bpf_map_lookup_elem(map, key), *fresh;
-	struct fp_counts *c;
-	fp_u32 zero = 0;
+#define NO_SLOT (~0U)
 
-	if (site)
-		return site;
+/* The slot of @key, which begins with zeros; NO_SLOT: there is none left. Two CPUs may both take
+ * one for a new site: one of them stays empty. */
+static __noinline fp_u32 site_slot(fp_u32 turn, const struct fp_site_key *key)
+{
+	fp_u32 odd = turn & 1, *found, slot, zero = 0;
+	struct fp_site_value *fresh;
+	struct fp_counts *c;
+
+	if (!key)
+		return NO_SLOT;
+	found = odd ? bpf_map_lookup_elem(&sites_odd, key) : bpf_map_lookup_elem(&sites_even, key);
+	if (found)
+		return *found;
+	slot = __sync_fetch_and_add(&sites_used[odd], 1);
 	fresh = bpf_map_lookup_elem(&empty_site, &zero);
-	if (fresh && !bpf_map_update_elem(map, key, fresh, BPF_NOEXIST)) {
+	if (slot >= nr_sites || !fresh)
+		return NO_SLOT;
+	slot += odd * nr_sites;
+	if (bpf_map_update_elem(&site_values, &slot, fresh, BPF_ANY))
+		return NO_SLOT;
+	if (odd ? !bpf_map_update_elem(&sites_odd, key, &slot, BPF_NOEXIST)
+		: !bpf_map_update_elem(&sites_even, key, &slot, BPF_NOEXIST)) {
 		c = my_counts();
 		if (c)
 			c->sites++;
+		return slot;
 	}
-	return bpf_map_lookup_elem(map, key);
+	found = odd ? bpf_map_lookup_elem(&sites_odd, key) : bpf_map_lookup_elem(&sites_even, key);
+	return found ? *found : NO_SLOT;
+}
+
+static __always_inline void slot_add(fp_u32 slot, const struct fp_site_key *key, fp_u64 stall_ns)
+{
+	struct fp_site_value *site = 0;
+
+	if (slot != NO_SLOT)
+		site = bpf_map_lookup_elem(&site_values, &slot);
+	if (!site) {
+		slot = ((key->kind * FP_NR_ACCESSES + key->access) * FP_NR_MODES + key->mode) * 2 +
+		       key->major;
+		lose(FP_LOSS_SITE);
+		site = bpf_map_lookup_elem(&overflow, &slot);
+	}
+	if (site)
+		site_add(site, stall_ns);
 }
 
 static __always_inline void count_site(const struct fp_site_key *key, fp_u64 stall_ns)
 {
-	struct fp_site_value *site;
+	slot_add(site_slot(site_turn, key), key, stall_ns);
+}
 
-	site = odd ? site_get(&sites_odd, key) : site_get(&sites_even, key);
-	if (!site) {
-		fp_u32 at =
-			((key->kind * FP_NR_ACCESSES + key->access) * FP_NR_MODES + key->mode) * 2 +
-			key->major;
+/* The site of the fault that the thread is in. Most are where the last one was. */
+static __always_inline void remember_site(struct task_state *state, const struct fp_site_key *key)
+{
+	struct fp_site_key *site = &state->site;
 
-		lose(FP_LOSS_SITE);
-		site = bpf_map_lookup_elem(&overflow, &at);
+	if (site->ip[0] == key->ip[0] && site->ip[1] == key->ip[1] && site->ip[2] == key->ip[2] &&
+	    site->image == key->image && site->kind == key->kind && site->access == key->access &&
+	    site->mode == key->mode && site->major == key->major)
+		return;
+	*site = *key;
+	state->site_turn = 0;
+}
+
+static __always_inline void count_remembered(struct task_state *state, fp_u64 stall_ns)
+{
+	fp_u32 turn = site_turn;
+
+	if (state->site_turn != turn) {
+		state->site_slot = site_slot(turn, &state->site);
+		state->site_turn = state->site_slot == NO_SLOT ? 0 : turn;
 	}
-	if (site)
-		site_add(site, stall_ns);
+	slot_add(state->site_slot, &state->site, stall_ns);
 }
 
 static __always_inline void tell_task(enum fp_event_type type, fp_u32 pid, fp_u32 image,

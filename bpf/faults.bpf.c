@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /*
  * A fault is seen twice. Its start (the exception tracepoints) leaves time, address and error code
- * in the task; its completion (the kernel's own page-faults software events, which fire once a
- * completed fault whatever was retried) takes them up. Hooks in between tell what kind it is
- * (kind.h).
+ * in the task; its completion takes them up: where memory cgroups count it, or else the kernel's
+ * own page-faults software events. Either fires once a completed fault whatever was retried. Hooks
+ * in between tell what kind it is (kind.h).
  *
  * Completed faults are counted by site in a hash map. Those worth a look of their own (major, from
  * swap, slow) travel through the ring with address and stack.
@@ -17,18 +17,38 @@ const volatile fp_u64 slow_ns = 1000000;
 
 volatile bool ending; /* no fault is begun any more; those under way complete */
 
+/* Are minor faults counted by on_account()? Else by their perf event. */
+volatile bool by_account;
+
+/* A fault of a thread for which there was no memory. */
+static __always_inline void count_stateless(const struct fp_target *target, bool major)
+{
+	struct fp_site_key key = {
+		.image = target->image,
+		.major = major,
+		.kind = major ? FP_SWAP_IN : FP_OTHER,
+	};
+
+	lose(FP_LOSS_STATE);
+	count_fault(my_counts(), major);
+	count_site(&key, 0);
+}
+
 static __always_inline int begin(fp_u64 address, fp_u64 error, fp_u64 ip)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct task_state *state;
+	struct fp_target *target;
+	struct task_state *state = state_of(task, &target);
 
+	if (!state) {
+		if (target && by_account && !ending)
+			count_stateless(target, false);
+		return 0;
+	}
+	if (state->phase)
+		settle(task, state);
 	if (ending)
 		return 0;
-	state = state_of(task);
-	if (!state)
-		return 0;
-	if (state->start_ns)
-		settle(task, state);
 	state->address = address;
 	state->error = error;
 	state->saw = 0;
@@ -37,6 +57,7 @@ static __always_inline int begin(fp_u64 address, fp_u64 error, fp_u64 ip)
 	state->major = task->maj_flt;
 	if (!fentry_tier && task->mm)
 		state->anon = task->mm->rss_stat[MM_ANONPAGES].count;
+	state->phase = IN_FAULT;
 	state->start_ns = bpf_ktime_get_ns();
 	return 0;
 }
@@ -65,7 +86,7 @@ int on_signal(void *ctx)
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct task_state *state = state_find(task);
 
-	if (state && state->start_ns)
+	if (state && state->phase)
 		settle(task, state);
 	return 0;
 }
@@ -81,7 +102,7 @@ int on_last(struct bpf_iter__task *ctx)
 	if (!task)
 		return 0;
 	state = state_find(task);
-	if (state && state->start_ns &&
+	if (state && state->phase &&
 	    (task->min_flt != state->minor || task->maj_flt != state->major))
 		settle(task, state);
 	return 0;
@@ -91,7 +112,7 @@ int on_last(struct bpf_iter__task *ctx)
  * shipped of a fault that needs no more, so that a burst at a new place does not fill the ring. */
 #define SHORT_STACK 1024
 
-static __always_inline void tell_fault(struct scratch *s, enum walk_result result,
+static __always_inline void send_fault(struct scratch *s, enum walk_result result,
 				       const struct fp_site_key *key, bool detail)
 {
 	bool crowded = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >
@@ -118,67 +139,35 @@ static __always_inline void tell_fault(struct scratch *s, enum walk_result resul
 	count_site(key, fault->stall_ns);
 }
 
-static __always_inline int complete(struct bpf_perf_event_data *ctx, bool major)
+/*
+ * Sends what needs a look of its own. The others are left to their site, which it completes: false.
+ * Of a kernel-mode fault, the site is its owner, found on the user stack.
+ */
+static __always_inline bool tell(struct task_struct *task, struct fp_site_key *key, fp_u64 address,
+				 fp_u64 stall_ns)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct fp_site_key key = { .major = major };
-	enum walk_result result = WALK_DONE;
+	bool detail = key->major || key->kind == FP_SWAP_CACHE || key->kind == FP_SWAP_IN ||
+		      stall_ns >= slow_ns;
 	struct fp_fault_event *fault;
-	struct task_state *state;
 	struct pt_regs *regs;
+	enum walk_result result;
 	struct scratch *s;
-	fp_u64 start, now, stall_ns = 0;
 	fp_u32 zero = 0;
-	bool detail;
 
-	state = state_of(task);
-	if (!state) {
-		struct fp_target *target;
-		fp_u32 tgid = task->tgid;
-
-		target = bpf_map_lookup_elem(&targets, &tgid);
-		if (!target || target->on_exec)
-			return 0;
-		lose(FP_LOSS_STATE);
-		key.image = target->image;
-		key.kind = major ? FP_SWAP_IN : FP_OTHER;
-	} else {
-		start = __sync_lock_test_and_set(&state->start_ns, 0);
-		key.image = state->image;
-		if (start && !((state->address ^ ctx->addr) >> PAGE_SHIFT)) {
-			now = bpf_ktime_get_ns();
-			stall_ns = now > start ? now - start : 1;
-			key.kind = kind_of(state, major);
-			key.access = access_of(state);
-		} else if (ending) {
-			return 0;
-		} else {
-			lose(FP_LOSS_START);
-			key.kind = major ? FP_SWAP_IN : FP_OTHER;
-		}
-	}
-	key.mode = ctx->regs.cs & 3 ? FP_USER : FP_KERNEL;
-	count_fault(my_counts(), major);
-	detail =
-		major || key.kind == FP_SWAP_CACHE || key.kind == FP_SWAP_IN || stall_ns >= slow_ns;
-	if (key.mode == FP_USER && !detail) {
-		key.ip[0] = ctx->regs.ip;
-		count_site(&key, stall_ns);
-		return 0;
-	}
+	if (key->mode == FP_USER && !detail)
+		return false;
 	regs = (struct pt_regs *)bpf_task_pt_regs(task);
-	key.ip[0] = regs->ip;
+	key->ip[0] = regs->ip;
 	s = bpf_map_lookup_elem(&scratch, &zero);
 	if (!s)
-		return 0;
+		return false;
 	fault = &s->fault;
-	fault->h.image = key.image;
-	result = walk(fault, &key, regs, !detail);
+	fault->h.image = key->image;
+	result = walk(fault, key, regs, !detail);
 	if (!detail && result != WALK_MISS) {
 		if (result == WALK_DONE)
 			lose(FP_LOSS_STACK);
-		count_site(&key, stall_ns);
-		return 0;
+		return false;
 	}
 	if (result == WALK_MISS)
 		copy_stack(s, regs);
@@ -186,13 +175,115 @@ static __always_inline int complete(struct bpf_perf_event_data *ctx, bool major)
 	fault->h.time_ns = bpf_ktime_get_ns();
 	fault->h.pid = task->tgid;
 	fault->h.tid = task->pid;
-	fault->address = ctx->addr;
+	fault->address = address;
 	fault->stall_ns = stall_ns;
-	fault->kind = key.kind;
-	fault->access = key.access;
-	fault->mode = key.mode;
-	fault->major = major;
-	tell_fault(s, result, &key, detail);
+	fault->kind = key->kind;
+	fault->access = key->access;
+	fault->mode = key->mode;
+	fault->major = key->major;
+	send_fault(s, result, key, detail);
+	return true;
+}
+
+static __always_inline fp_u64 since(fp_u64 start_ns)
+{
+	fp_u64 now = bpf_ktime_get_ns();
+
+	return now > start_ns ? now - start_ns : 1;
+}
+
+/*
+ * Where the kernel counts a page fault of a memory cgroup: on completion, or when it fails for
+ * good, right before its own counters of the task. Costs a fraction of a perf event, but does not
+ * say what the outcome is. So a fault is DONE, and counted by its successor, when the counters
+ * have told. A major one is left to its perf event, which comes next: reading a page is counted,
+ * too. What remains, a fault that is major for being retried, is found out (FP_LOSS_OUTCOME).
+ */
+SEC("tp_btf/count_memcg_events")
+int BPF_PROG(on_account, struct mem_cgroup *group, int item)
+{
+	bool completes = item == bpf_core_enum_value(enum vm_event_item, PGFAULT);
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct fp_site_key key = {};
+	struct task_state *state;
+
+	if (!completes && item != bpf_core_enum_value(enum vm_event_item, PGMAJFAULT))
+		return 0;
+	state = state_find(task);
+	if (!state || state->phase != IN_FAULT)
+		return 0;
+	if (!completes)
+		state->saw |= SAW_READ;
+	if (state->saw & SAW_READ || task->min_flt != state->minor || task->maj_flt != state->major)
+		return 0;
+	state->stall_ns = since(state->start_ns);
+	key.image = state->image;
+	key.kind = kind_of(state, false);
+	key.access = access_of(state);
+	key.mode = state->ip ? FP_USER : FP_KERNEL;
+	key.ip[0] = state->ip;
+	if (tell(task, &key, state->address, state->stall_ns)) {
+		count_fault(my_counts(), false);
+		state->phase = TOLD;
+	} else {
+		remember_site(state, &key);
+		state->phase = DONE;
+	}
+	return 0;
+}
+
+/* Tried once, on a fault of the profiler: memory cgroups may be switched off. */
+SEC("tp_btf/count_memcg_events")
+int BPF_PROG(on_account_trial, struct mem_cgroup *group, int item)
+{
+	if (item == bpf_core_enum_value(enum vm_event_item, PGFAULT))
+		by_account = true;
+	return 0;
+}
+
+static __always_inline int complete(struct bpf_perf_event_data *ctx, bool major)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct fp_site_key key = { .major = major };
+	struct fp_counts *c = my_counts();
+	struct fp_target *target;
+	struct task_state *state;
+	fp_u64 stall_ns = 0;
+	fp_u32 phase;
+
+	state = state_of(task, &target);
+	if (!state) {
+		if (target && by_account && c) /* counted at its start */
+			c->major++;
+		else if (target)
+			count_stateless(target, major);
+		return 0;
+	}
+	phase = __sync_lock_test_and_set(&state->phase, NO_FAULT);
+	key.image = state->image;
+	if (phase && !((state->address ^ ctx->addr) >> PAGE_SHIFT)) {
+		if (phase == TOLD) {
+			if (c)
+				c->major++;
+			lose(FP_LOSS_OUTCOME);
+			return 0;
+		}
+		stall_ns = since(state->start_ns);
+		key.kind = kind_of(state, major);
+		key.access = access_of(state);
+	} else if (ending) {
+		return 0;
+	} else {
+		lose(FP_LOSS_START);
+		key.kind = major ? FP_SWAP_IN : FP_OTHER;
+	}
+	key.mode = ctx->regs.cs & 3 ? FP_USER : FP_KERNEL;
+	key.ip[0] = ctx->regs.ip;
+	count_fault(c, major);
+	if (!tell(task, &key, ctx->addr, stall_ns)) {
+		remember_site(state, &key);
+		count_remembered(state, stall_ns);
+	}
 	return 0;
 }
 

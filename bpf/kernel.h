@@ -95,6 +95,9 @@ struct vm_fault {
 	pte_t orig_pte;
 };
 
+struct mem_cgroup;
+enum vm_event_item { PGFAULT = 1, PGMAJFAULT };
+
 struct bpf_iter__task {
 	struct task_struct *task;
 };

@@ -59,7 +59,7 @@ int BPF_PROG(on_rss_stat, struct mm_struct *mm, int member)
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct task_state *state = state_find(task);
 
-	if (!state || !state->start_ns || state->reclaiming || task->mm != mm)
+	if (!state || state->phase != IN_FAULT || state->reclaiming || task->mm != mm)
 		return 0;
 	state->saw |= 1 << (member & 3);
 	if (member == MM_ANONPAGES && was_huge(mm, state))
@@ -72,7 +72,7 @@ int BPF_PROG(on_filemap_fault)
 {
 	struct task_state *state = state_find(bpf_get_current_task_btf());
 
-	if (state && state->start_ns)
+	if (state && state->phase == IN_FAULT)
 		state->saw |= SAW_FILE_FAULT;
 	return 0;
 }
@@ -109,7 +109,7 @@ int BPF_PROG(on_handle_mm_fault, struct vm_area_struct *vma)
 {
 	struct task_state *state = state_find(bpf_get_current_task_btf());
 
-	if (!state || !state->start_ns)
+	if (!state || state->phase != IN_FAULT)
 		return 0;
 	if (vma->vm_flags & VM_HUGETLB) {
 		state->saw |= SAW_HUGE;
@@ -129,7 +129,8 @@ int BPF_PROG(on_do_swap_page, struct vm_fault *vmf)
 {
 	struct task_state *state = state_find(bpf_get_current_task_btf());
 
-	if (state && state->start_ns && vmf->orig_pte.pte >> SWAP_TYPE_SHIFT < SWAP_TYPE_SPECIAL)
+	if (state && state->phase == IN_FAULT &&
+	    vmf->orig_pte.pte >> SWAP_TYPE_SHIFT < SWAP_TYPE_SPECIAL)
 		state->saw |= SAW_SWAP;
 	return 0;
 }
@@ -140,7 +141,8 @@ int BPF_PROG(on_huge_page, struct vm_fault *vmf, unsigned int ret)
 	struct task_state *state = state_find(bpf_get_current_task_btf());
 
 	/* Reading maps the huge page of zeros, which is there already. */
-	if (state && state->start_ns && state->error & PF_WRITE && !(ret & VM_FAULT_FALLBACK))
+	if (state && state->phase == IN_FAULT && state->error & PF_WRITE &&
+	    !(ret & VM_FAULT_FALLBACK))
 		state->saw |= SAW_HUGE;
 	return 0;
 }
@@ -150,7 +152,7 @@ static __always_inline int saw_other(void)
 {
 	struct task_state *state = state_find(bpf_get_current_task_btf());
 
-	if (state && state->start_ns)
+	if (state && state->phase == IN_FAULT)
 		state->saw |= SAW_OTHER;
 	return 0;
 }
@@ -169,7 +171,7 @@ int on_userfault(void *ctx)
 
 static __always_inline enum fp_kind kind_by_handler(const struct task_state *state, bool major)
 {
-	fp_u8 saw = state->saw;
+	fp_u16 saw = state->saw;
 
 	if (saw & SAW_SWAP)
 		return major ? FP_SWAP_IN : FP_SWAP_CACHE;
@@ -188,7 +190,7 @@ static __always_inline enum fp_kind kind_by_handler(const struct task_state *sta
 
 static __always_inline enum fp_kind kind_by_counter(const struct task_state *state, bool major)
 {
-	fp_u8 saw = state->saw;
+	fp_u16 saw = state->saw;
 	bool write = state->error & PF_WRITE;
 
 	if (saw & SAW_SWAP)

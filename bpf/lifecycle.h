@@ -54,7 +54,7 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_tid)
 	struct fp_target fresh = {}, *target;
 	fp_u32 tgid = task->tgid, old = 0;
 
-	if (state && state->start_ns)
+	if (state && state->phase)
 		settle(self, state);
 	/* A thread that is not its process's first one becomes it. */
 	if (old_tid != task->pid)
@@ -83,7 +83,7 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	fp_u32 tgid = task->tgid;
 	struct fp_target *target;
 
-	if (state && state->start_ns)
+	if (state && state->phase)
 		settle(self, state);
 	state_free(self->pid);
 	if (task->signal->live.counter)

@@ -18,19 +18,32 @@ enum {
 	SAW_HUGE = 1 << 5,
 	SAW_PRIVATE_FILE = 1 << 6,
 	SAW_OTHER = 1 << 7, /* NUMA hint, userfaultfd */
+	SAW_READ = 1 << 8,  /* the kernel had to read the page: it will count a major fault */
+};
+
+enum phase {
+	NO_FAULT,
+	IN_FAULT,
+	DONE, /* completed, as far as can be told: counted once the kernel's counters say so */
+	TOLD, /* the same, and sent through the ring */
 };
 
 struct task_state {
 	fp_u32 tid; /* in places: whose it is; 0: nobody's */
 	fp_u32 image;
-	fp_u64 start_ns; /* 0: in no fault */
+	fp_u32 phase; /* enum phase; exchanged, for at the end another thread takes it */
+	fp_u16 saw;
+	fp_u16 error;
+	fp_u32 reclaiming;
+	fp_u64 start_ns;
+	fp_u64 stall_ns;	 /* DONE: its stall time */
+	struct fp_site_key site; /* and its site, or the last one's */
+	fp_u32 site_slot;	 /* where it is counted */
+	fp_u32 site_turn;	 /* while site_turn is this */
 	fp_u64 address;
 	fp_u64 ip;	     /* of the user instruction that faulted; 0: kernel mode */
 	fp_u64 minor, major; /* what the kernel had counted at the start */
 	__s64 anon;	     /* global part of the RSS counter at the start */
-	fp_u16 error;
-	fp_u8 saw;
-	fp_u8 reclaiming;
 };
 
 /* Each fault looks for its thread's state three times, so it stands in an array, by thread number:
@@ -108,26 +121,30 @@ static __always_inline struct task_state *state_new(struct task_struct *task, fp
 	if (!state || task->flags & PF_EXITING || __sync_val_compare_and_swap(&state->tid, 0, tid))
 		state = bpf_task_storage_get(&displaced, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (state) {
-		state->start_ns = 0;
+		state->phase = NO_FAULT;
 		state->reclaiming = 0;
 		state->image = image;
 	}
 	return state;
 }
 
-/* The state of the current task, or NULL when it is no target. Most tasks are none, and most
- * faults of a target come from a thread that has its state already: that lookup is first. */
-static __always_inline struct task_state *state_of(struct task_struct *task)
+/* The state of the current task, or NULL: then it is no target, or of @target without memory for a
+ * state. Most tasks are none, and most faults of a target come from a thread that has its state
+ * already: that lookup is first. */
+static __always_inline struct task_state *state_of(struct task_struct *task,
+						   struct fp_target **target)
 {
 	struct task_state *state = state_find(task);
-	struct fp_target *target;
 	fp_u32 tgid;
 
+	*target = 0;
 	if (state)
 		return state;
 	tgid = task->tgid;
-	target = bpf_map_lookup_elem(&targets, &tgid);
-	return target && !target->on_exec ? state_new(task, target->image) : 0;
+	*target = bpf_map_lookup_elem(&targets, &tgid);
+	if (*target && (*target)->on_exec)
+		*target = 0;
+	return *target ? state_new(task, (*target)->image) : 0;
 }
 
 /* Nobody is @tid any more: another thread may become it. */

@@ -192,6 +192,11 @@ static int set_tier(struct options *o, const char *text)
 	return -EINVAL;
 }
 
+static int set_provider(struct options *o, const char *text)
+{
+	return set_text("--provider", text, &o->providers);
+}
+
 static int set_sites(struct options *o, const char *text)
 {
 	unsigned long value;
@@ -265,6 +270,8 @@ static const struct {
 	{ 0, "slow", "USEC", set_slow,
 	  "record faults that take so long one by one (default 1000)" },
 	{ 0, "tier", "TIER", set_tier, "measure by fentry, tracepoint or perf (default: auto)" },
+	{ 0, "provider", "NAME|FILE", set_provider,
+	  "ask this one, too, whose memory it is; none: ask nobody" },
 	{ 0, "sites", "N", set_sites, "places in the code that can be told apart (default 8192)" },
 	{ 0, "ring", "KB", set_ring, "buffer for faults recorded one by one (default 4096)" },
 	{ 0, "probe", NULL, set_probe, "say what this kernel and these privileges allow" },

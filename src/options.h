@@ -27,6 +27,7 @@ struct options {
 	bool stacks, inherit;
 	uint64_t slow_ns;
 	enum tier tier;
+	const char *providers;		/* names and paths, or "none"; NULL: the default ones */
 	unsigned int sites, ring_bytes; /* 0: default */
 	unsigned int verbose;
 };

@@ -21,6 +21,8 @@
 #include "base/text.h"
 #include "collect/collector.h"
 #include "collect/command.h"
+#include "session_host.h"
+#include "session_profile.h"
 #include "session_targets.h"
 #include "symbolize/resolve.h"
 
@@ -38,6 +40,8 @@ struct session {
 	struct command command;
 	struct output output;
 	struct targets targets;
+	struct providers providers;
+	struct hosts hosts;
 	struct tally tally;
 	struct profile profile;
 	uint64_t cut_stacks; /* FP_LOSS_STACK found here */
@@ -101,12 +105,14 @@ static bool wants_detail(const struct session *s, const struct fault *fault)
 	       fault->stall_ns >= s->options->slow_ns;
 }
 
-static int keep_fault(struct session *s, const struct fault *fault, const uint64_t *ips,
-		      unsigned int nr, enum fp_stack_end end)
+static int keep_fault(struct session *s, struct fault *fault, const uint64_t *ips, unsigned int nr,
+		      enum fp_stack_end end)
 {
 	bool detail = wants_detail(s, fault), owned;
 	uint64_t site[3];
 
+	if (hosts_fault(&s->hosts, fault, &fault->object))
+		return -ENOMEM;
 	owned = resolve_owner(fault->image, fault->time_ns, fault->mode, ips, nr, site);
 	/* One that is kept without its stack lacks nothing once its owner is known. */
 	if (end != FP_STACK_WHOLE && (detail ? s->options->stacks || !owned : !owned))
@@ -121,11 +127,11 @@ static int on_fault(void *arg, const struct fault *fault)
 	static struct fp_rule rules[FP_MAX_FRAMES];
 	static uint64_t ips[FP_MAX_FRAMES];
 	enum fp_stack_end end = fault->stack_end;
-	const struct options *o;
 	struct session *s = arg;
+	const struct options *o = s->options;
+	struct fault kept = *fault;
 	unsigned int nr = 0;
 
-	o = s->options;
 	if (fault->raw) {
 		nr = symbolizer_unwind(s->symbolizer, fault->image, fault->time_ns, fault->raw, ips,
 				       rules, FP_MAX_FRAMES, &end);
@@ -135,7 +141,7 @@ static int on_fault(void *arg, const struct fault *fault)
 		return 0;
 	if (fault->site)
 		return tally_add(&s->tally, fault, fault->ips, fault->nr_ips, false);
-	return keep_fault(s, fault, fault->raw ? ips : fault->ips, fault->raw ? nr : fault->nr_ips,
+	return keep_fault(s, &kept, fault->raw ? ips : fault->ips, fault->raw ? nr : fault->nr_ips,
 			  end);
 }
 
@@ -193,6 +199,23 @@ static int find_targets(struct session *s)
 	return targets_first(&s->targets, s->command.pid);
 }
 
+/* Without privileges: external ones are other people's code. */
+static int choose_providers(struct session *s)
+{
+	char why[512];
+	int r = providers_choose(&s->providers, s->options->providers, why, sizeof(why));
+
+	if (r)
+		log_error("--provider: %s", *why ? why : strerror(-r));
+	s->hosts = (struct hosts){
+		.providers = &s->providers,
+		.mappings = s->collector->mappings,
+		.symbolizer = s->symbolizer,
+		.profile = &s->profile,
+	};
+	return r;
+}
+
 static int start(struct session *s)
 {
 	int r = collector_start(s->collector);
@@ -209,7 +232,11 @@ static int start(struct session *s)
 			strerror(-r));
 		return r;
 	}
+	r = choose_providers(s);
+	if (r)
+		return r;
 	s->profile.begin_ns = clock_now_ns();
+	hosts_start(&s->hosts, &s->targets.added);
 	if (s->command.pid) {
 		r = command_go(&s->command);
 		if (r)
@@ -278,6 +305,7 @@ static int poll_all(struct session *s)
 		r = collector_poll(s->collector, slice, on_fault, s);
 		if (r == -EINTR)
 			r = 0;
+		hosts_round(&s->hosts);
 		before = now;
 		now = clock_now_ns();
 		show_progress(s, now);
@@ -295,6 +323,8 @@ static int collect(struct session *s)
 	int r = poll_all(s), stopped = collector_stop(s->collector, on_fault, s);
 
 	r = r ? r : stopped;
+	if (!r)
+		r = hosts_finish(&s->hosts);
 	clear_progress(s);
 	if (r) {
 		log_error("collecting failed: %s; %s", strerror(-r), error_remedy(r));
@@ -305,120 +335,6 @@ static int collect(struct session *s)
 
 /* ---- the report ---- */
 
-static void add_warnings(struct session *s, const struct collect_counts *counts)
-{
-	FILE *file = fopen("/proc/sys/kernel/numa_balancing", "re");
-	enum probe_what what = probe_obstacle(&s->probe, TIER_TRACEPOINT);
-	enum tier tier = s->collector->tier;
-
-	if (tier == TIER_PERF && what != PROBE_NR && s->options->tier == TIER_AUTO)
-		profile_warn(&s->profile,
-			     "no BPF (%s: %s), so no stall times, and kinds are inferred from "
-			     "the mapping: %s",
-			     probe_name(what), strerror(s->probe.error[what]),
-			     probe_remedy(what, &s->probe));
-	else if (tier == TIER_PERF)
-		profile_warn(&s->profile,
-			     "measured by perf events alone: no stall times, and kinds are "
-			     "inferred from the mapping");
-	if (!counts->kernel_seen)
-		profile_warn(&s->profile,
-			     "faults in user mode only: those raised in kernel mode (recv into "
-			     "a swapped-out buffer) need root or CAP_PERFMON "
-			     "(kernel.perf_event_paranoid "
-			     "is %d)",
-			     s->probe.paranoid);
-	if (mappings_scope(s->collector->mappings) == MAPPINGS_SNAPSHOT)
-		profile_warn(&s->profile,
-			     "code that was loaded during the run has no names: no perf events");
-	if (tier == TIER_TRACEPOINT && file && fgetc(file) != '0')
-		profile_warn(&s->profile,
-			     "kernel.numa_balancing is on: its hint faults cannot be told from "
-			     "first touches here, and count as zero");
-	if (file)
-		fclose(file);
-}
-
-static int build_profile(struct session *s)
-{
-	struct collect_counts counts;
-	int r;
-
-	collector_counts(s->collector, &counts);
-	if (s->options->kinds != (1U << FP_NR_KINDS) - 1)
-		s->profile.only_kinds = s->options->kinds;
-	if (s->options->modes != (1U << FP_NR_MODES) - 1)
-		s->profile.only_modes = s->options->modes;
-	s->profile.tier = s->collector->ops->description;
-	s->profile.stall_known = counts.stall_known;
-	s->profile.kinds_inferred = counts.kinds_inferred;
-	s->profile.kernel_unseen = !counts.kernel_seen;
-	s->profile.access_unknown = !counts.access_known;
-	s->profile.failed = counts.failed;
-	s->profile.failed_unseen = s->collector->tier == TIER_PERF;
-	memcpy(s->profile.lost, counts.lost, sizeof(counts.lost));
-	s->profile.lost[FP_LOSS_STACK] += s->cut_stacks;
-	add_warnings(s, &counts);
-	r = resolve_tally(s->symbolizer, &s->tally, &s->profile);
-	if (!r)
-		profile_finish(&s->profile);
-	return r;
-}
-
-/* What targets started since the run began, as far as there is room. A fork alone is no program. */
-static int list_later(struct session *s)
-{
-	struct profile *profile = &s->profile;
-	size_t at;
-	int r = 0;
-
-	for (const struct image *image = mappings_first(s->collector->mappings); !r && image;
-	     image = image->next) {
-		if (!image->pid || pid_list_has(&s->targets.added, image->pid))
-			continue;
-		profile->later++;
-		for (at = 0; at < profile->nr_targets; at++)
-			if (profile->targets[at].pid == image->pid)
-				break;
-		if (at < profile->nr_targets || at >= TARGETS_LISTED)
-			continue;
-		r = profile_add_target(
-			profile, image->pid, image->comm, image->own ? image->own->path : NULL,
-			image->own ? symbolizer_build_id(s->symbolizer, image->own) : NULL, 0);
-		if (!r)
-			profile->targets[at].later = true;
-	}
-	return r;
-}
-
-/* Targets that were added know their program; its build ID is read only now. */
-static int name_targets(struct session *s)
-{
-	int r = 0;
-
-	for (size_t i = 0; !r && i < s->profile.nr_targets; i++) {
-		struct profile_target *target = &s->profile.targets[i];
-		const struct image *image = mappings_first(s->collector->mappings);
-		const char *id;
-
-		for (; image && (image->pid != target->pid || !image->own); image = image->next)
-			;
-		id = image ? symbolizer_build_id(s->symbolizer, image->own) : NULL;
-		target->build_id = id ? strdup(id) : NULL;
-		r = id && !target->build_id ? -ENOMEM : 0;
-	}
-	for (const struct image *image = mappings_first(s->collector->mappings); !r && image;
-	     image = image->next)
-		if (s->command.pid == (pid_t)image->pid && !s->profile.nr_targets && image->own &&
-		    image->id > 1)
-			r = profile_add_target(&s->profile, image->pid, image->comm,
-					       image->own->path,
-					       symbolizer_build_id(s->symbolizer, image->own), 0);
-	if (s->targets.added.nr > s->profile.nr_targets)
-		s->profile.nr_unlisted = s->targets.added.nr - s->profile.nr_targets;
-	return r ? r : list_later(s);
-}
-
 static int report(struct session *s)
 {
 	const char *no_color = getenv("NO_COLOR");
@@ -427,10 +343,18 @@ static int report(struct session *s)
 		.stacks = s->options->stacks,
 		.color = !s->options->output && isatty(STDOUT_FILENO) && !(no_color && *no_color),
 	};
-	int r = build_profile(s);
+	int r = profile_complete(&(struct finished){
+		.options = s->options,
+		.probe = &s->probe,
+		.collector = s->collector,
+		.symbolizer = s->symbolizer,
+		.tally = &s->tally,
+		.targets = &s->targets,
+		.command = s->command.pid,
+		.cut_stacks = s->cut_stacks,
+		.profile = &s->profile,
+	});
 
-	if (!r)
-		r = name_targets(s);
 	if (r) {
 		log_error("cannot build the report: %s; %s", strerror(-r), error_remedy(r));
 		return r;
@@ -448,6 +372,8 @@ static int report(struct session *s)
 
 static void release(struct session *s)
 {
+	hosts_release(&s->hosts);
+	providers_release(&s->providers);
 	collector_free(s->collector);
 	symbolizer_free(s->symbolizer);
 	binary_table_release(&s->binaries);

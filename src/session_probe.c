@@ -9,6 +9,7 @@
 
 #define UNKNOWN "not known"
 #define EVENTS "perf software events page-faults-maj and -min, one for each"
+#define ACCOUNT "tracepoint count_memcg_events, perf software event page-faults-maj"
 #define STARTS "tracepoints page_fault_user and page_fault_kernel"
 
 /* Where a figure comes from, by tier. */
@@ -52,8 +53,11 @@ static void put_tier(const struct probe *probe, enum tier tier)
 
 static void put_figures(const struct probe *probe, enum tier tier)
 {
+	bool account = tier != TIER_PERF && !probe->error[PROBE_ACCOUNT];
+
 	for (size_t i = 0; i < sizeof(figures) / sizeof(*figures); i++)
-		printf("  %-22s %s\n", figures[i].figure, figures[i].from[tier]);
+		printf("  %-22s %s\n", figures[i].figure,
+		       !i && account ? ACCOUNT : figures[i].from[tier]);
 	if (tier == TIER_PERF && probe->error[PROBE_PERF_KERNEL])
 		printf("  %-22s not seen: %s\n", "kernel-mode faults",
 		       probe_remedy(PROBE_PERF_KERNEL, probe));

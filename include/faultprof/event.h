@@ -162,6 +162,7 @@ enum fp_loss {
 			    stack */
 	FP_LOSS_MAPPING, /* a mapping record lost: symbols may be unknown */
 	FP_LOSS_SAMPLE,	 /* perf tier: the ring had no room, fault not counted */
+	FP_LOSS_OUTCOME, /* told as a completed minor fault, and then major, or not completed */
 	FP_NR_LOSSES,
 };
 

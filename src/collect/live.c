@@ -104,6 +104,9 @@ static int configure(struct live *c, const struct collector_options *options, bo
 		r = bpf_map__set_max_entries(s->maps.sites_even, options->sites);
 		if (!r)
 			r = bpf_map__set_max_entries(s->maps.sites_odd, options->sites);
+		if (!r)
+			r = bpf_map__set_max_entries(s->maps.site_values, 2 * options->sites);
+		s->rodata->nr_sites = options->sites;
 	}
 	if (!r && options->ring_bytes)
 		r = bpf_map__set_max_entries(s->maps.ring, options->ring_bytes);
@@ -136,7 +139,9 @@ static int use_maps(struct live *c)
 	c->sites.map[0] = bpf_map__fd(s->maps.sites_even);
 	c->sites.map[1] = bpf_map__fd(s->maps.sites_odd);
 	c->sites.overflow = bpf_map__fd(s->maps.overflow);
-	c->sites.odd = &s->bss->odd;
+	c->sites.array = bpf_map__fd(s->maps.site_values);
+	c->sites.turn = &s->data->site_turn;
+	c->sites.used = s->bss->sites_used;
 	c->ring = ring_buffer__new(bpf_map__fd(s->maps.ring), on_event, c, NULL);
 	return c->ring ? 0 : -errno;
 }
@@ -222,11 +227,37 @@ static int attach_completion(struct live *c, int cpu, uint64_t config, struct bp
 	return completion->link ? 0 : -errno;
 }
 
+/* The cheap way to see that a minor fault completed: does this kernel give it? */
+static int try_account(struct live *c)
+{
+	struct faults *s = c->skeleton;
+	struct bpf_link *trial;
+	char *page;
+
+	bpf_program__set_autoattach(s->progs.on_account_trial, false);
+	bpf_program__set_autoattach(s->progs.on_account, false);
+	if (!bpf_program__autoload(s->progs.on_account))
+		return 0;
+	trial = bpf_program__attach(s->progs.on_account_trial);
+	if (!trial)
+		return 0;
+	page = mmap(NULL, 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (page == MAP_FAILED)
+		return -errno;
+	*(volatile char *)page = 1;
+	munmap(page, 1);
+	bpf_link__destroy(trial);
+	bpf_program__set_autoattach(s->progs.on_account, s->bss->by_account);
+	return 0;
+}
+
 static int live_start(struct collector *collector)
 {
 	struct live *c = live_of(collector);
-	int r = faults__attach(c->skeleton);
+	int r = try_account(c);
 
+	if (!r)
+		r = faults__attach(c->skeleton);
 	if (!r) {
 		c->last = bpf_iter_create(bpf_link__fd(c->skeleton->links.on_last));
 		r = c->last < 0 ? -errno : 0;
@@ -234,7 +265,7 @@ static int live_start(struct collector *collector)
 	for (unsigned int cpu = 0; !r && cpu < c->nr_cpus; cpu++) {
 		r = attach_completion(c, cpu, PERF_COUNT_SW_PAGE_FAULTS_MAJ,
 				      c->skeleton->progs.on_major);
-		if (!r)
+		if (!r && !c->skeleton->bss->by_account)
 			r = attach_completion(c, cpu, PERF_COUNT_SW_PAGE_FAULTS_MIN,
 					      c->skeleton->progs.on_minor);
 	}

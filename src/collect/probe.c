@@ -26,6 +26,8 @@ static const struct {
 	[PROBE_FENTRY] = { "fentry", "kind of fault by the handler it goes through (fentry tier)" },
 	[PROBE_RSS_STAT] = { "rss_stat",
 			     "kind of fault by the counter it moves (tracepoint tier)" },
+	[PROBE_ACCOUNT] = { "count_memcg_events",
+			    "completed minor faults, at less cost than perf events" },
 	[PROBE_PERF_ALL] = { "perf events, system", "completed faults for the BPF programs" },
 	[PROBE_PERF_KERNEL] = { "perf events, kernel", "kernel-mode faults in the perf tier" },
 	[PROBE_PERF_USER] = { "perf events, user", "user-mode faults in the perf tier" },
@@ -134,6 +136,20 @@ static bool counters_exact(void)
 	       btf__find_by_name_kind(kernel_btf(), "mm_rss_stat", BTF_KIND_STRUCT) < 0;
 }
 
+/* The tracepoint is there, but silent, with cgroup_disable=memory. */
+static int account(void)
+{
+	FILE *file = fopen("/proc/cgroups", "re");
+	int on = 1, r = probe_tracepoint("count_memcg_events") ? 0 : ENOENT;
+	char line[256];
+
+	while (file && fgets(line, sizeof(line), file))
+		sscanf(line, "memory %*d %*d %d", &on);
+	if (file)
+		fclose(file);
+	return on ? r : ENOTSUP;
+}
+
 void probe_run(struct probe *p)
 {
 	libbpf_print_fn_t print = libbpf_set_print(NULL);
@@ -156,6 +172,7 @@ void probe_run(struct probe *p)
 	if (!p->error[PROBE_FENTRY])
 		p->error[PROBE_FENTRY] = try_program(BPF_TRACE_FEXIT, "do_huge_pmd_anonymous_page");
 	p->error[PROBE_RSS_STAT] = counters_exact() ? 0 : ENOENT;
+	p->error[PROBE_ACCOUNT] = account();
 	p->error[PROBE_PERF_ALL] = try_event(0, false);
 	p->error[PROBE_PERF_KERNEL] = try_event(-1, false);
 	p->error[PROBE_PERF_USER] = try_event(-1, true);
@@ -214,6 +231,9 @@ const char *probe_remedy(enum probe_what what, const struct probe *p)
 		return "use a kernel with CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS";
 	case PROBE_RSS_STAT:
 		return "use Linux 6.2 or newer";
+	case PROBE_ACCOUNT:
+		return p->error[what] == ENOTSUP ? "start the kernel without cgroup_disable=memory"
+						 : "use Linux 6.13 or newer";
 	default:
 		if (denied && p->paranoid > 2)
 			return "run as root, or lower kernel.perf_event_paranoid to 2";

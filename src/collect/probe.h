@@ -14,6 +14,7 @@ enum probe_what {
 	PROBE_START,	   /* tracepoints at the start of a fault */
 	PROBE_FENTRY,	   /* programs attach to kernel functions */
 	PROBE_RSS_STAT,	   /* the tracepoint that names the counter that moved, exact from 6.2 on */
+	PROBE_ACCOUNT,	   /* the tracepoint where a memory cgroup counts a completed fault */
 	PROBE_PERF_ALL,	   /* page-fault events of any process */
 	PROBE_PERF_KERNEL, /* page-fault events raised in kernel mode, of own processes */
 	PROBE_PERF_USER,   /* page-fault events in user mode, of own processes */

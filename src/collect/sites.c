@@ -15,14 +15,14 @@
 int sites_init(struct sites *s)
 {
 	s->keys = calloc(BATCH, sizeof(*s->keys));
-	s->values = calloc(BATCH, sizeof(*s->values));
-	return s->keys && s->values ? 0 : -ENOMEM;
+	s->slots = calloc(BATCH, sizeof(*s->slots));
+	return s->keys && s->slots ? 0 : -ENOMEM;
 }
 
 void sites_release(struct sites *s)
 {
 	free(s->keys);
-	free(s->values);
+	free(s->slots);
 }
 
 void sites_wait(void)
@@ -35,30 +35,39 @@ void sites_wait(void)
 static int drain_map(struct sites *s, int fd, site_fn fn, void *arg)
 {
 	uint32_t batch, *in = NULL, nr;
+	struct fp_site_value value;
 	int r = 0, last = 0;
 
 	while (!r && !last) {
 		nr = BATCH < s->room ? BATCH : s->room;
-		if (bpf_map_lookup_and_delete_batch(fd, in, &batch, s->keys, s->values, &nr,
-						    NULL)) {
+		if (bpf_map_lookup_and_delete_batch(fd, in, &batch, s->keys, s->slots, &nr, NULL)) {
 			if (errno != ENOENT)
 				return -errno;
 			last = 1;
 		}
 		in = &batch;
-		for (uint32_t i = 0; !r && i < nr; i++)
-			r = fn(arg, &s->keys[i], &s->values[i], 3);
+		for (uint32_t i = 0; !r && i < nr; i++) {
+			if (bpf_map_lookup_elem(s->array, &s->slots[i], &value))
+				return -errno;
+			/* A slot without a fault: its thread was between the two. */
+			if (value.untimed || value.max_ns)
+				r = fn(arg, &s->keys[i], &value, 3);
+		}
 	}
 	return r;
 }
 
 static int switch_maps(struct sites *s, site_fn fn, void *arg)
 {
-	uint32_t odd = *s->odd;
+	uint32_t odd = *s->turn & 1;
+	int r;
 
-	__atomic_store_n(s->odd, !odd, __ATOMIC_SEQ_CST);
+	/* Never 0, which is no turn. */
+	__atomic_store_n(s->turn, *s->turn == UINT32_MAX ? 2 : *s->turn + 1, __ATOMIC_SEQ_CST);
 	sites_wait();
-	return drain_map(s, s->map[odd], fn, arg);
+	r = drain_map(s, s->map[odd], fn, arg);
+	s->used[odd] = 0;
+	return r;
 }
 
 int sites_relieve(struct sites *s, uint64_t added, uint64_t faults, site_fn fn, void *arg)

@@ -2,7 +2,8 @@
 /*
  * The faults that the kernel side counted by site. There are two maps: one is filled while the
  * other is emptied. After the switch, a program that read the old value may still be writing;
- * sites_wait() waits for all of them. What found no room in a map stands in an array by its kind.
+ * sites_wait() waits for all of them. The maps lead to slots of one array, half for each. What
+ * found no room stands in another array by its kind.
  */
 #ifndef COLLECT_SITES_H
 #define COLLECT_SITES_H
@@ -17,13 +18,14 @@ typedef int (*site_fn)(void *arg, const struct fp_site_key *key, const struct fp
 		       unsigned int nr_ips);
 
 struct sites {
-	int map[2], overflow;	/* descriptors, borrowed */
-	volatile uint32_t *odd; /* the kernel side's: which map is filled */
-	unsigned int room;	/* of one map, entries */
+	int map[2], array, overflow; /* descriptors, borrowed */
+	volatile uint32_t *turn;     /* the kernel side's: its last bit says which map is filled */
+	volatile uint32_t *used;     /* the kernel side's: slots in use, of each half */
+	unsigned int room;	     /* of one map, entries */
 	uint64_t added,
 		faults; /* what the kernel side had counted when the maps were switched last */
 	struct fp_site_key *keys; /* of one batch */
-	struct fp_site_value *values;
+	uint32_t *slots;
 };
 
 int sites_init(struct sites *sites); /* after the other members are set; 0 or -ENOMEM */

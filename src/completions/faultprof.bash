@@ -5,7 +5,7 @@ _faultprof() {
 	local cur prev word i
 	local kinds='swap-in swap-cache file-read file-map zero cow shmem huge other'
 	local options='--pid --comm --cgroup --duration --output --format --top --kind --mode
-		--no-stacks --no-inherit --slow --tier --sites --ring --probe --verbose --version
+		--no-stacks --no-inherit --slow --tier --provider --sites --ring --probe --verbose --version
 		--help'
 
 	COMPREPLY=()
@@ -52,6 +52,7 @@ _faultprof() {
 		mapfile -t COMPREPLY < <(compgen -P "$word" -W "$kinds" -- "${cur##*,}")
 		;;
 	--mode) mapfile -t COMPREPLY < <(compgen -W 'user kernel all' -- "$cur") ;;
+	--provider) mapfile -t COMPREPLY < <(compgen -f -W 'none' -- "$cur") ;;
 	--tier) mapfile -t COMPREPLY < <(compgen -W 'auto fentry tracepoint perf' -- "$cur") ;;
 	-d | --duration | --top | --slow | --sites | --ring) ;;
 	*) mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur") ;;

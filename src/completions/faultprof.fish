@@ -14,6 +14,7 @@ complete -c faultprof -l mode -x -d 'only faults of this mode' -a 'user kernel a
 complete -c faultprof -l no-stacks -d 'no call stacks'
 complete -c faultprof -l no-inherit -d 'do not follow new processes'
 complete -c faultprof -l slow -x -d 'record faults slower than this many microseconds one by one'
+complete -c faultprof -l provider -r -d 'whom else to ask whose memory it is'
 complete -c faultprof -l tier -x -d 'where to measure' -a 'auto fentry tracepoint perf'
 complete -c faultprof -l sites -x -d 'places in the code that can be told apart'
 complete -c faultprof -l ring -x -d 'kB for faults recorded one by one'

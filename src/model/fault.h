@@ -9,6 +9,8 @@
 #include "model/image.h"
 #include "model/stall.h"
 
+struct object_kind; /* model/objects.h */
+
 /* One completed fault, or (site != NULL) many with the same coordinates, counted in the kernel. */
 struct fault {
 	uint64_t time_ns;  /* CLOCK_MONOTONIC; 0 when counted in the kernel */
@@ -25,6 +27,7 @@ struct fault {
 	unsigned int nr_ips;
 	const struct fp_raw_stack *raw; /* borrowed; NULL: ips is all there is */
 	enum fp_stack_end stack_end;
+	const struct object_kind *object; /* of the profile; NULL: none, or not known */
 };
 
 /* One function at one address of a stack. Strings are owned by the symbolizer. */
@@ -50,6 +53,8 @@ struct resolved_fault {
 	unsigned int nr_frames;
 	unsigned int owner; /* index of the physical (not inlined) frame that owns the fault */
 	const char *via;    /* what the owner called, kernel mode only; NULL: not known */
+	const struct object_kind *object; /* as in struct fault */
+	uint64_t addressed; /* those of its faults that came one by one, so with an address */
 	bool stack;	    /* frames is a full stack, to be listed under stacks */
 };
 

@@ -51,6 +51,9 @@ static const struct {
 	[FP_LOSS_SAMPLE] = { "sample",
 			     "perf ring full, or another recorder in the way: faults not counted",
 			     true },
+	[FP_LOSS_OUTCOME] = { "outcome",
+			      "told as a minor fault that turned out major, or did not complete",
+			      true },
 };
 
 const char *kind_name(enum fp_kind kind)

@@ -60,6 +60,10 @@ int profile_init(struct profile *profile)
 	if (!index)
 		return -ENOMEM;
 	memset(profile, 0, sizeof(*profile));
+	if (objects_new(&profile->objects)) {
+		free(index);
+		return -ENOMEM;
+	}
 	profile->index = index;
 	return 0;
 }
@@ -74,6 +78,7 @@ void profile_release(struct profile *profile)
 		HASH_ITER (hh, index->symbols, symbol, next_symbol) {
 			HASH_DEL(index->symbols, symbol);
 			free(symbol->places);
+			free(symbol->symbol.objects);
 			free(symbol);
 		}
 		HASH_ITER (hh, index->stacks, stack, next_stack) {
@@ -92,6 +97,7 @@ void profile_release(struct profile *profile)
 	free(profile->warnings);
 	free(profile->symbols);
 	free(profile->stacks);
+	objects_free(profile->objects);
 	free(index);
 	memset(profile, 0, sizeof(*profile));
 }
@@ -260,9 +266,22 @@ fail:
 	return NULL;
 }
 
+/* NULL only when out of memory. Valid until the next kind is added to @symbol. */
+static struct object_share *share_of(struct profile_symbol *symbol, const struct object_kind *kind)
+{
+	for (size_t i = 0; i < symbol->nr_objects; i++)
+		if (symbol->objects[i].kind == kind)
+			return &symbol->objects[i];
+	if (grow(&symbol->objects, symbol->nr_objects, sizeof(*symbol->objects)))
+		return NULL;
+	symbol->objects[symbol->nr_objects] = (struct object_share){ .kind = kind };
+	return &symbol->objects[symbol->nr_objects++];
+}
+
 int profile_add(struct profile *profile, const struct resolved_fault *fault)
 {
 	const struct stall *stall = fault->stall;
+	struct object_share *share = NULL;
 	struct stack_entry *stack = NULL;
 	struct symbol_entry *symbol;
 	struct place *place;
@@ -280,10 +299,18 @@ int profile_add(struct profile *profile, const struct resolved_fault *fault)
 		if (!stack)
 			return -ENOMEM;
 	}
+	if (fault->object) {
+		share = share_of(&symbol->symbol, fault->object);
+		if (!share)
+			return -ENOMEM;
+	}
 	/* Nothing fails from here on, so all tables count the same faults. */
 	stall_merge(&profile->kinds[fault->kind], stall);
 	stall_merge(&symbol->symbol.stall, stall);
+	symbol->symbol.addressed += fault->addressed;
 	place->faults += stall->faults;
+	if (share)
+		share->faults += fault->addressed;
 	if (stack) {
 		symbol->symbol.in_stacks += stall->faults;
 		stack->stack.faults += stall->faults;
@@ -313,6 +340,23 @@ int profile_add_target(struct profile *profile, uint32_t pid, const char *comm, 
 	}
 	profile->targets[profile->nr_targets++] = target;
 	return 0;
+}
+
+int profile_set_provider(struct profile *profile, uint32_t pid, const char *provider)
+{
+	const char *name;
+
+	for (size_t i = 0; i < profile->nr_targets; i++) {
+		if (profile->targets[i].pid != pid)
+			continue;
+		name = strings_intern(&profile->index->strings, provider);
+		if (!name)
+			return -ENOMEM;
+		profile->targets[i].provider = name;
+		profile->objects->known = true;
+		return 0;
+	}
+	return -ENOENT;
 }
 
 int profile_warn(struct profile *profile, const char *format, ...)
@@ -370,6 +414,15 @@ static int stack_compare(const void *left, const void *right)
 	return order ? order : (int)a->kind - (int)b->kind;
 }
 
+static int share_compare(const void *left, const void *right)
+{
+	const struct object_share *a = left, *b = right;
+
+	if (a->faults != b->faults)
+		return a->faults < b->faults ? 1 : -1;
+	return object_kind_compare(a->kind, b->kind);
+}
+
 static void settle_place(struct symbol_entry *entry)
 {
 	const struct place *best = entry->places;
@@ -395,13 +448,20 @@ void profile_finish(struct profile *profile)
 {
 	struct symbol_entry *entry, *next;
 
-	HASH_ITER (hh, profile->index->symbols, entry, next)
+	HASH_ITER (hh, profile->index->symbols, entry, next) {
+		struct profile_symbol *symbol = &entry->symbol;
+
 		settle_place(entry);
+		if (symbol->nr_objects)
+			qsort(symbol->objects, symbol->nr_objects, sizeof(*symbol->objects),
+			      share_compare);
+	}
 	if (profile->nr_symbols)
 		qsort(profile->symbols, profile->nr_symbols, sizeof(*profile->symbols),
 		      symbol_compare);
 	if (profile->nr_stacks)
 		qsort(profile->stacks, profile->nr_stacks, sizeof(*profile->stacks), stack_compare);
+	objects_finish(profile->objects, profile->begin_ns);
 }
 
 bool profile_has_mode(const struct profile *profile, enum fp_mode mode)

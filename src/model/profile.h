@@ -4,12 +4,14 @@
 #define MODEL_PROFILE_H
 
 #include "model/fault.h"
+#include "model/objects.h"
 
 struct profile_target {
 	uint32_t pid;
 	char comm[16];
 	char *exe;	      /* NULL: not known; owned */
 	char *build_id;	      /* hex; NULL: not known; owned */
+	const char *provider; /* who knows its objects; NULL: none; lives as long as the profile */
 	unsigned int threads; /* when the run began; 0: not known */
 	bool later;	      /* not asked for by name: started by one that was */
 };
@@ -28,7 +30,10 @@ struct profile_symbol {
 	enum fp_kind kind;
 	enum fp_mode mode;
 	struct stall stall;
-	uint64_t in_stacks; /* those of its faults that are in profile.stacks too */
+	uint64_t in_stacks;	      /* those of its faults that are in profile.stacks too */
+	uint64_t addressed;	      /* those that came with an address */
+	struct object_share *objects; /* of those, by kind of object, most faults first; owned */
+	size_t nr_objects;
 };
 
 /* Faults that came with a full stack, grouped by comm, kind and frames. Strings as above; an
@@ -62,7 +67,8 @@ struct profile {
 	size_t nr_symbols;
 	struct profile_stack **stacks; /* likewise */
 	size_t nr_stacks;
-	char **warnings; /* what could not be observed, and why */
+	struct objects *objects; /* owned, never NULL */
+	char **warnings;	 /* what could not be observed, and why */
 	size_t nr_warnings;
 	struct profile_index *index; /* private */
 };
@@ -78,10 +84,14 @@ int profile_add(struct profile *profile, const struct resolved_fault *fault);
 int profile_add_target(struct profile *profile, uint32_t pid, const char *comm, const char *exe,
 		       const char *build_id, unsigned int threads);
 
+/* Says who knows the objects of a target that was added. 0, -ENOENT or -ENOMEM. */
+int profile_set_provider(struct profile *profile, uint32_t pid, const char *provider);
+
 __attribute__((format(printf, 2, 3))) int profile_warn(struct profile *profile, const char *format,
 						       ...);
 
-/* Sorts, and settles the most frequent place of each symbol. Call once, before any sink. */
+/* Sorts, settles the most frequent place of each symbol, and compares the ages of objects; for lack
+ * of memory it leaves out that comparison alone. Call once, before any sink. */
 void profile_finish(struct profile *profile);
 
 /* Are faults of this mode among the figures, and could they be observed? */

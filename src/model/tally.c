@@ -26,6 +26,7 @@ static int make_full(struct tally_entry *entry)
 
 static int count(struct tally_entry *entry, const struct fault *fault)
 {
+	entry->addressed += !fault->site;
 	if (!entry->stall && !fault->site && entry->nr_few < TALLY_FEW) {
 		entry->few[entry->nr_few++] = fault->stall_ns;
 		return 0;
@@ -44,6 +45,7 @@ int tally_add(struct tally *tally, const struct fault *fault, const uint64_t *ip
 {
 	struct tally_key key = {
 		.image = fault->image,
+		.object = fault->object,
 		.kind = fault->kind,
 		.access = fault->access,
 		.mode = fault->mode,

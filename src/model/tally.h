@@ -12,6 +12,7 @@
 
 struct tally_key {
 	const struct image *image;
+	const struct object_kind *object;
 	uint8_t kind, access, mode, major;
 	uint8_t stack; /* ip is a full stack; else as in fp_site_key */
 	uint8_t nr_ips;
@@ -23,6 +24,7 @@ struct tally_key {
 struct tally_entry {
 	UT_hash_handle hh;
 	uint64_t time_ns;	 /* of the last fault; 0: counted in the kernel */
+	uint64_t addressed;	 /* faults that came one by one */
 	struct stall *stall;	 /* NULL while there are few */
 	uint64_t few[TALLY_FEW]; /* stall times; 0: not known */
 	unsigned int nr_few;

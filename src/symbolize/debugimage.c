@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * What libdw is given instead of a file: an ELF image in memory that has the sections it needs for
- * names and lines, unpacked, and nothing else. libdw (0.188) trusts a section to end its last
- * string and its last number; here zeros behind each section do that. And it loads every debug
+ * names, lines and types, unpacked, and nothing else. libdw (0.188) trusts a section to end its
+ * last string and its last number; here zeros behind each section do that. And it loads every debug
  * section it knows, of which locations of variables, the largest after the entries themselves, are
  * of no use to us.
  */
@@ -18,7 +18,8 @@
 #define MAX_PACKING 16 /* of all sections together; real ones come to three or four */
 
 static const char *const wanted[] = {
-	"info", "abbrev", "line", "str", "line_str", "str_offsets", "addr", "ranges", "rnglists",
+	"info",	    "types",	   "abbrev", "line",   "str",
+	"line_str", "str_offsets", "addr",   "ranges", "rnglists",
 };
 
 #define NR_WANTED (sizeof(wanted) / sizeof(wanted[0]))

@@ -168,6 +168,13 @@ void dwarf_info_free(struct dwarf_info *info)
 	free(info);
 }
 
+void dwarf_info_handles(const struct dwarf_info *info, struct dwarf_handles *ret)
+{
+	ret->dwarf = info->dwarf;
+	ret->alt = info->alt;
+	ret->bytes = info->image.size + info->alt_image.size;
+}
+
 static bool may_hold_functions(int tag)
 {
 	switch (tag) {

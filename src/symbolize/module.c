@@ -8,6 +8,8 @@
 
 #include <stdlib.h>
 
+#include "symbolize/typeindex.h"
+
 void module_open(struct module *module, const struct binary *binary)
 {
 	if (module->elf_tried)
@@ -64,8 +66,22 @@ void module_read_names(struct module *module)
 	names_new(module, &module->names);
 }
 
+struct type_index *module_types(struct module *module)
+{
+	module_read_names(module);
+	if (!module->types_tried && module->dwarf) {
+		struct dwarf_handles handles;
+
+		dwarf_info_handles(module->dwarf, &handles);
+		type_index_new(&handles, &module->types);
+	}
+	module->types_tried = true;
+	return module->types;
+}
+
 void module_release(struct module *module)
 {
+	type_index_free(module->types);
 	dwarf_info_free(module->dwarf);
 	names_free(module->names);
 	cfi_free(module->cfi[0]);

@@ -11,6 +11,7 @@
 
 struct dwarf_info;
 struct names;
+struct type_index;
 struct place; /* symbolize.c: the frames of one instruction */
 
 /* The same file is the same module, whatever struct binary it comes with. */
@@ -30,14 +31,15 @@ struct module {
 	const char *name; /* owned by the symbolizer */
 	char *path;
 	struct elf_file elf;
-	bool elf_tried, cfi_tried[2], debug_tried;
+	bool elf_tried, cfi_tried[2], debug_tried, types_tried;
 	struct cfi *cfi[2];	     /* .eh_frame, .debug_frame */
 	struct module_rule *rules;   /* MODULE_RULES of them, or NULL */
 	struct elf_file debug, mini; /* separate debug file; .gnu_debugdata */
 	struct dwarf_info *dwarf;
 	struct names *names;
-	struct place *places; /* hash by file offset */
-	struct module *same;  /* another copy of this file, which answers for it; or NULL */
+	struct type_index *types; /* of dwarf */
+	struct place *places;	  /* hash by file offset */
+	struct module *same;	  /* another copy of this file, which answers for it; or NULL */
 	char *build_id;
 	UT_hash_handle hh;
 };
@@ -50,6 +52,8 @@ struct module *symbolizer_module(struct symbolizer *symbolizer, const struct bin
 void module_open(struct module *module, const struct binary *binary);
 /* Debug file, symbols and DWARF; what cannot be read stays NULL. */
 void module_read_names(struct module *module);
+/* The index of types, variables and enumerators; NULL: there is no DWARF. */
+struct type_index *module_types(struct module *module);
 void module_release(struct module *module);
 /* The entry that covers @address and its table; NULL: none. */
 const struct cfi_entry *module_entry(struct module *module, uint64_t address,
@@ -66,6 +70,9 @@ void names_free(struct names *names);
 /* Only when the symbol covers @address; of several at one start, the name that a caller would
  * have written, whatever tables there are. */
 bool names_find(struct module *module, uint64_t address, struct symbol *ret);
+/* The variable or function called @name in the first table that has one, the linker's choice before
+ * those that are local to a file. -ENOENT; -ENOTUNIQ: several, none of them the better one. */
+int names_address(const struct module *module, const char *name, uint64_t *address, uint64_t *size);
 bool name_is_mangled(const char *name);
 /* With the underscore in front that keeps programs from using it. */
 bool name_is_reserved(const char *name);
@@ -85,6 +92,12 @@ struct source_frame {
 };
 int dwarf_info_new(const struct elf_file *file, struct dwarf_info **ret);
 void dwarf_info_free(struct dwarf_info *info);
+/* For who reads more of it; all stays @info's. */
+struct dwarf_handles {
+	struct Dwarf *dwarf, *alt; /* alt: what dwz moved out; NULL: nothing */
+	uint64_t bytes;		   /* of both */
+};
+void dwarf_info_handles(const struct dwarf_info *info, struct dwarf_handles *ret);
 /* Innermost inlined function first; returns how many, 0: not known. @start: where the piece of
  * the physical function that covers @address begins; 0: only the line is known. */
 unsigned int dwarf_info_frames(struct dwarf_info *info, uint64_t address,

@@ -217,3 +217,71 @@ bool names_find(struct module *module, uint64_t address, struct symbol *ret)
 	ret->exported = span->rank >> RANK_EXPORTED & 1;
 	return true;
 }
+
+/* Thread-local ones have no address. */
+static bool has_address(const GElf_Sym *sym)
+{
+	unsigned int type = GELF_ST_TYPE(sym->st_info);
+
+	return sym->st_shndx != SHN_UNDEF && sym->st_shndx < SHN_LORESERVE &&
+	       (type == STT_OBJECT || type == STT_FUNC || type == STT_GNU_IFUNC ||
+		type == STT_NOTYPE);
+}
+
+static int find_in_table(const struct elf_file *file, const char *section, const char *wanted,
+			 GElf_Sym *ret)
+{
+	GElf_Shdr shdr;
+	Elf_Scn *scn = elf_file_section(file, section, &shdr);
+	Elf_Data *data = scn ? elf_getdata(scn, NULL) : NULL;
+	size_t n = data ? data->d_size / sizeof(Elf64_Sym) : 0;
+	Elf_Data *versions = n && shdr.sh_type == SHT_DYNSYM ? version_table(file) : NULL;
+	unsigned int best = 0;
+	bool several = false;
+
+	if (n > MAX_SYMBOLS)
+		n = MAX_SYMBOLS;
+	for (size_t i = 1; i < n; i++) {
+		GElf_Versym version = 0;
+		unsigned int worth;
+		const char *name;
+		GElf_Sym sym;
+
+		if (!gelf_getsym(data, (int)i, &sym) || !has_address(&sym))
+			continue;
+		name = elf_file_string(file, shdr.sh_link, sym.st_name);
+		if (!name || strcmp(name, wanted))
+			continue;
+		if (versions)
+			gelf_getversym(versions, (int)i, &version);
+		worth = 1 + 2 * (GELF_ST_BIND(sym.st_info) != STB_LOCAL) +
+			!(version & VERSION_HIDDEN);
+		if (worth == best)
+			several |= sym.st_value != ret->st_value;
+		if (worth <= best)
+			continue;
+		best = worth;
+		several = false;
+		*ret = sym;
+	}
+	return several ? -ENOTUNIQ : best ? 0 : -ENOENT;
+}
+
+int names_address(const struct module *module, const char *name, uint64_t *address, uint64_t *size)
+{
+	GElf_Sym sym;
+	int r = find_in_table(&module->elf, ".symtab", name, &sym);
+
+	if (r == -ENOENT)
+		r = find_in_table(&module->debug, ".symtab", name, &sym);
+	if (r == -ENOENT)
+		r = find_in_table(&module->mini, ".symtab", name, &sym);
+	if (r == -ENOENT)
+		r = find_in_table(&module->elf, ".dynsym", name, &sym);
+	if (r < 0)
+		return r;
+	*address = sym.st_value;
+	if (size)
+		*size = sym.st_size;
+	return 0;
+}

@@ -80,6 +80,8 @@ static int resolve_entry(struct symbolizer *symbolizer, const struct tally_entry
 		.major = key->major,
 		.stall = &stall,
 		.stack = key->stack,
+		.object = key->object,
+		.addressed = entry->addressed,
 	};
 
 	tally_stall(entry, &stall);

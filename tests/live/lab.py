@@ -466,7 +466,7 @@ class Report(dict):
     def nothing_lost(self):
         equal(self.totals["lost"], 0, "lost")
         for key in ("detail", "site", "state", "start", "target", "task", "stack", "mapping",
-                    "sample"):
+                    "sample", "outcome"):
             equal(self["losses"][key], 0, "losses." + key)
         # Not in our hand: whoever works on a BPF map is in the way. Counted nevertheless.
         check(self["losses"]["skipped"] <= 3 + self.totals["faults"] // 100, "losses.skipped")

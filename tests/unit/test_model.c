@@ -319,7 +319,7 @@ static void test_losses(void **unused)
 	}
 	assert_int_equal(profile_lost(&p), counted);
 	assert_int_equal(counted, 1 << FP_LOSS_DETAIL | 1 << FP_LOSS_SITE | 1 << FP_LOSS_TARGET |
-					  1 << FP_LOSS_SAMPLE);
+					  1 << FP_LOSS_SAMPLE | 1 << FP_LOSS_OUTCOME);
 	p.begin_ns = 5;
 	p.end_ns = 4;
 	assert_true(profile_seconds(&p) == 0);

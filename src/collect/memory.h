@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * The memory of one process, read without disturbing it: the process is never stopped, nothing is
+ * faulted in for it, and nothing but ordinary memory is read, no device.
+ *
+ * A page is read through /proc/PID/mem right after /proc/PID/pagemap has shown it present. That
+ * file rather than process_vm_readv(), which goes by PID and could meet the program of an exec in
+ * between, and on kernels before 6.3 takes NUMA hinting faults, which move pages: it stays with the
+ * address space it was opened on, and ends with it.
+ *
+ * What is left: a page that reclaim takes in the microseconds between the two is brought back by
+ * the read, nearly always from the swap cache, in which it stays until it is written out. And the
+ * kernel marks pages that are read this way as referenced, as an access of the target itself would:
+ * what is read often is swapped out later. User space has nothing better up to Linux 6.18: no read
+ * has a flag "only if present", PAGEMAP_SCAN tells of pages but does not read them, and helpers of
+ * BPF that copy from another process fault pages in. A BPF program that walks the page tables
+ * itself and copies from the kernel's own mapping of the page could do without both.
+ *
+ * Opened with the right to trace the process (its user, or CAP_SYS_PTRACE); after that none is
+ * needed any more. One thread at a time.
+ */
+#ifndef COLLECT_MEMORY_H
+#define COLLECT_MEMORY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "faultprof/provider.h"
+
+#define MEMORY_MAX_READ (1UL << 20)
+#define MEMORY_MAX_PRESENCE (1UL << 30)
+
+struct memory; /* about 4 MB when in use, and what the scans note: see pages.h */
+
+/* 0; -EACCES or -EPERM: not allowed; -ESRCH: no such process, or it has ended. */
+int memory_open(pid_t pid, struct memory **ret);
+void memory_close(struct memory *memory); /* NULL is fine */
+
+/* All of these return -ESRCH once the process has ended or has become another program. */
+
+/* Begins a round. Within a round a page is read once, and what was absent stays so: to be called
+ * before pages that came in are looked at. */
+void memory_round(struct memory *memory);
+/* Copies @size bytes at @address, each page as it was at some time of this round. -ENODATA: one is
+ * not present, *@absent (if not NULL) is the address of the first such page. -EFAULT: nothing that
+ * may be read is mapped there. -EINVAL: more than MEMORY_MAX_READ. After an error the buffer holds
+ * garbage. */
+int memory_read(struct memory *memory, uint64_t address, void *buf, size_t size, uint64_t *absent);
+/* The mapping that covers @address, or (@next) the first one that ends behind it; -ENOENT. Known
+ * from an earlier round, perhaps: /proc/PID/maps is read again at most once a round, and only when
+ * there is nothing at @address. */
+int memory_mapping(struct memory *memory, uint64_t address, bool next, struct fp_mapping *ret);
+/* How many of these bytes are present, and how many swapped out; the rest was never touched, is not
+ * mapped, or belongs to a file or to shared memory, whose absent pages the kernel does not tell
+ * apart. As in memory_read(), of this round. -EINVAL: more than MEMORY_MAX_PRESENCE, or beyond the
+ * end of all addresses. */
+int memory_presence(struct memory *memory, uint64_t base, uint64_t size, uint64_t *present_bytes,
+		    uint64_t *swapped_bytes);
+
+#endif

@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * The host of the providers. A provider is asked about a fault while its batch is read, some 100 ms
+ * after it completed: the page that it hit is present by then, and so are those that led to it.
+ * What costs more than a look, walks over all objects and scans of page tables, is done between
+ * batches, and so seldom that it stays below a hundredth of a core.
+ */
+#include "session_host.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/intern.h"
+#include "base/log.h"
+#include "collect/memory.h"
+#include "model/profile.h"
+#include "symbolize/types.h"
+
+#define MAX_TARGETS 256
+#define PAUSE 100 /* times what the work took, until it is done again */
+#define MIN_PAUSE_NS 100000000ULL
+
+struct opened {
+	const struct fp_provider *provider;
+	void *self;
+};
+
+struct target_host {
+	struct fp_host host; /* the providers' */
+	struct hosts *session;
+	const struct image *image; /* that the providers were opened for */
+	struct memory *memory;	   /* NULL: it is gone, or may not be read */
+	struct opened opened[MAX_PROVIDERS];
+	unsigned int nr;
+	const char *asking; /* the provider at work, for its warnings */
+	struct strings strings;
+	uint64_t refresh_ns; /* when that is due again */
+	struct target_host *next;
+};
+
+/* ---- what the providers may use ---- */
+
+static struct target_host *target_of(const struct fp_host *host)
+{
+	return (struct target_host *)host; /* its first member */
+}
+
+static int host_read(const struct fp_host *host, uint64_t address, void *buf, size_t size,
+		     uint64_t *absent)
+{
+	return memory_read(target_of(host)->memory, address, buf, size, absent);
+}
+
+static int host_mapping(const struct fp_host *host, uint64_t address, bool next,
+			struct fp_mapping *ret)
+{
+	return memory_mapping(target_of(host)->memory, address, next, ret);
+}
+
+/* What to add to the addresses in the target's own binary. */
+static int bias_of(const struct target_host *t, uint64_t *ret)
+{
+	for (size_t i = 0; i < t->image->nr_regions; i++) {
+		const struct region *region = &t->image->regions[i];
+
+		if (region->binary == t->image->own)
+			return symbolizer_bias(t->session->symbolizer, region->binary,
+					       region->start, region->offset, ret);
+	}
+	return -ENOENT;
+}
+
+static int host_symbol(const struct fp_host *host, const char *name, uint64_t *address,
+		       uint64_t *size)
+{
+	const struct target_host *t = target_of(host);
+	uint64_t bias, at;
+	int r = t->image->own ? bias_of(t, &bias) : -ENOENT;
+
+	if (!r)
+		r = symbolizer_variable(t->session->symbolizer, t->image->own, name, &at, size);
+	if (!r)
+		*address = at + bias;
+	return r;
+}
+
+static int host_member(const struct fp_host *host, const char *type, const char *path,
+		       struct fp_member *ret)
+{
+	const struct target_host *t = target_of(host);
+
+	return t->image->own
+		       ? symbolizer_member(t->session->symbolizer, t->image->own, type, path, ret)
+		       : -ENODATA;
+}
+
+static int host_size_of(const struct fp_host *host, const char *type, uint64_t *ret)
+{
+	const struct target_host *t = target_of(host);
+
+	return t->image->own ? symbolizer_size_of(t->session->symbolizer, t->image->own, type, ret)
+			     : -ENODATA;
+}
+
+static int host_enumerator(const struct fp_host *host, const char *name, int64_t *ret)
+{
+	const struct target_host *t = target_of(host);
+
+	return t->image->own
+		       ? symbolizer_enumerator(t->session->symbolizer, t->image->own, name, ret)
+		       : -ENODATA;
+}
+
+static void host_warn(const struct fp_host *host, const char *format, ...)
+{
+	const struct target_host *t = target_of(host);
+	char text[512];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	profile_warn(t->session->profile, "%s, process %d: %s", t->asking, host->pid, text);
+}
+
+static const char *host_intern(const struct fp_host *host, const char *text)
+{
+	return strings_intern(&target_of(host)->strings, text);
+}
+
+/* ---- the targets ---- */
+
+static int64_t wall_minus_monotonic(void)
+{
+	struct timespec wall;
+
+	clock_gettime(CLOCK_REALTIME, &wall);
+	return (int64_t)(wall.tv_sec * 1000000000ULL + wall.tv_nsec) - (int64_t)clock_now_ns();
+}
+
+static void close_target(struct target_host *t)
+{
+	while (t->nr--)
+		t->opened[t->nr].provider->close(t->opened[t->nr].self);
+	memory_close(t->memory);
+	strings_release(&t->strings);
+	t->memory = NULL;
+	t->nr = 0;
+	memset(&t->strings, 0, sizeof(t->strings));
+}
+
+static void open_providers(struct target_host *t)
+{
+	const struct providers *all = t->session->providers;
+
+	for (unsigned int i = 0; i < all->nr; i++) {
+		struct opened *opened = &t->opened[t->nr];
+
+		t->asking = all->at[i]->name;
+		opened->provider = all->at[i];
+		if (!opened->provider->open(&t->host, &opened->self))
+			t->nr++;
+	}
+	if (t->nr)
+		profile_set_provider(t->session->profile, t->host.pid, t->opened[0].provider->name);
+}
+
+/* For another program, too, that the process has executed since. */
+static void open_target(struct target_host *t, const struct image *image)
+{
+	int r;
+
+	close_target(t);
+	t->image = image;
+	r = memory_open(t->host.pid, &t->memory);
+	if (r) {
+		log_info("cannot look into process %d: %s", t->host.pid, strerror(-r));
+		t->session->refused++;
+		return;
+	}
+	t->host.wall_ns = wall_minus_monotonic();
+	open_providers(t);
+}
+
+static struct target_host *new_target(struct hosts *h, pid_t pid)
+{
+	struct target_host *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return NULL;
+	t->session = h;
+	t->host = (struct fp_host){
+		.abi = FAULTPROF_PROVIDER_ABI,
+		.pid = pid,
+		.begin_ns = h->begin_ns,
+		.read = host_read,
+		.symbol = host_symbol,
+		.member = host_member,
+		.size_of = host_size_of,
+		.enumerator = host_enumerator,
+		.mapping = host_mapping,
+		.warn = host_warn,
+		.intern = host_intern,
+	};
+	t->next = h->first;
+	h->first = t;
+	h->nr++;
+	return t;
+}
+
+/* Forgets those that have ended. */
+static void sweep(struct hosts *h)
+{
+	struct target_host **link = &h->first;
+
+	while (*link) {
+		struct target_host *t = *link;
+
+		if (t->memory && (!kill(t->host.pid, 0) || errno != ESRCH)) {
+			link = &t->next;
+			continue;
+		}
+		*link = t->next;
+		close_target(t);
+		free(t);
+		h->nr--;
+	}
+}
+
+/* NULL: there is no room for it. */
+static struct target_host *get_target(struct hosts *h, pid_t pid, const struct image *image)
+{
+	struct target_host *t = h->first;
+
+	while (t && t->host.pid != pid)
+		t = t->next;
+	if (t && t->image == image)
+		return t;
+	if (!t && h->nr == MAX_TARGETS)
+		sweep(h);
+	if (!t && h->nr < MAX_TARGETS)
+		t = new_target(h, pid);
+	if (t)
+		open_target(t, image);
+	else
+		h->refused++;
+	return t;
+}
+
+void hosts_start(struct hosts *h, const struct pid_list *pids)
+{
+	h->begin_ns = clock_now_ns();
+	for (size_t i = 0; h->providers->nr && i < pids->nr; i++) {
+		const struct image *image =
+			mappings_image_of(h->mappings, pids->pids[i], UINT64_MAX);
+
+		if (image)
+			get_target(h, pids->pids[i], image);
+	}
+}
+
+/* ---- the faults ---- */
+
+/* Asks one after the other; -ENODATA of one that may own it ends the search, too. */
+static int ask(struct target_host *t, const struct fault *fault, const char **provider,
+	       struct fp_object *ret)
+{
+	int r = -ENOENT;
+
+	for (unsigned int i = 0; r == -ENOENT && i < t->nr; i++) {
+		const struct fp_provider *p = t->opened[i].provider;
+
+		t->asking = *provider = p->name;
+		r = p->find(t->opened[i].self, fault->address, fault->time_ns, ret);
+		/* An object that is younger than the fault took the place of the one it hit. */
+		if (!r && ret->born_ns > fault->time_ns + ret->resolution_ns)
+			r = -ENODATA;
+	}
+	return r;
+}
+
+int hosts_fault(struct hosts *h, const struct fault *fault, const struct object_kind **ret)
+{
+	struct target_host *t;
+	uint64_t page = fault->address & ~4095ULL;
+	const char *provider = NULL;
+	struct fp_object object;
+	int r = -ENOENT;
+
+	*ret = NULL;
+	if (!h->providers->nr)
+		return 0;
+	t = get_target(h, (pid_t)fault->pid, fault->image);
+	for (unsigned int i = 0; t && i < t->nr; i++) {
+		t->asking = t->opened[i].provider->name;
+		if (t->opened[i].provider->present)
+			t->opened[i].provider->present(t->opened[i].self, page);
+	}
+	if (t)
+		r = ask(t, fault, &provider, &object);
+	if (!r) {
+		*ret = profile_object_kind(h->profile, provider, object.type, object.pool);
+		if (!*ret)
+			return -ENOMEM;
+	}
+	return profile_add_object(h->profile, fault, provider,
+				  !r		 ? OBJECT_FOUND
+				  : r == -ENOENT ? OBJECT_NONE
+						 : OBJECT_ABSENT,
+				  r ? NULL : &object, 0, 0);
+}
+
+/* When work that took from @since_ns until now may be done again. */
+static uint64_t next_time(uint64_t since_ns)
+{
+	uint64_t now = clock_now_ns(), took = now - since_ns;
+
+	return now + (took * PAUSE > MIN_PAUSE_NS ? took * PAUSE : MIN_PAUSE_NS);
+}
+
+static void refresh(struct target_host *t, uint64_t now)
+{
+	if (now >= t->refresh_ns) {
+		for (unsigned int i = 0; i < t->nr; i++) {
+			t->asking = t->opened[i].provider->name;
+			if (t->opened[i].provider->refresh)
+				t->opened[i].provider->refresh(t->opened[i].self);
+		}
+		t->refresh_ns = next_time(now);
+	}
+}
+
+void hosts_round(struct hosts *h)
+{
+	for (struct target_host *t = h->first; t; t = t->next) {
+		if (!t->memory)
+			continue;
+		t->host.wall_ns = wall_minus_monotonic();
+		memory_round(t->memory);
+		refresh(t, clock_now_ns());
+	}
+}
+
+/* ---- the census ---- */
+
+struct census {
+	struct target_host *target;
+	uint64_t now_ns;
+};
+
+static int count_object(void *arg, const struct fp_object *object)
+{
+	const struct census *census = arg;
+	struct target_host *t = census->target;
+	uint64_t present = 0, swapped = 0;
+
+	memory_presence(t->memory, object->base, object->size, &present, &swapped);
+	return profile_add_live_object(t->session->profile, (uint32_t)t->host.pid, t->asking,
+				       object, census->now_ns, present, swapped);
+}
+
+int hosts_finish(struct hosts *h)
+{
+	int r = 0;
+
+	for (struct target_host *t = h->first; t; t = t->next) {
+		struct census census = { .target = t, .now_ns = clock_now_ns() };
+
+		if (!t->memory)
+			continue;
+		memory_round(t->memory);
+		for (unsigned int i = 0; !r && i < t->nr; i++) {
+			const struct fp_provider *p = t->opened[i].provider;
+
+			t->asking = p->name;
+			if (p->refresh)
+				p->refresh(t->opened[i].self);
+			if (!p->walk)
+				continue;
+			r = p->walk(t->opened[i].self, count_object, &census);
+			r = r == -ENOMEM ? r : 0;
+			break; /* another one's objects may be the same */
+		}
+	}
+	if (h->refused)
+		profile_warn(h->profile,
+			     "what the faults of %llu processes hit: they were gone, or too many, "
+			     "or may not be read",
+			     (unsigned long long)h->refused);
+	return r;
+}
+
+void hosts_release(struct hosts *h)
+{
+	while (h->first) {
+		struct target_host *next = h->first->next;
+
+		close_target(h->first);
+		free(h->first);
+		h->first = next;
+	}
+}

@@ -1,0 +1,489 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * One pass over all units, so that a lookup is a probe into a hash table. Hundreds of units repeat
+ * the same types: of each name one place is kept, 16 bytes, that of the first complete definition.
+ * A typedef of a type that this unit does not define gives way to one of a unit that does.
+ *
+ * Names are kept as 64-bit hashes alone. Who could make two collide wrote the file, and could have
+ * written any name in the first place.
+ *
+ * Steps bound it: every entry costs at least one, and more by the length of its name and of the
+ * chain it has to go along in the table. An honest file needs fewer than it has bytes.
+ */
+#include "symbolize/typeindex.h"
+
+#include <dwarf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "symbolize/module.h"
+
+#define MAX_UNITS (1u << 19)
+#define MAX_SCOPES 16 /* one in another */
+#define MAX_NESTING 64
+#define MAX_CHAIN 32 /* of typedefs and qualifiers */
+#define MAX_NAME 1024
+#define MAX_NAMES (2u << 20)
+#define MAX_LOCATION 16 /* bytes of one that is an address */
+
+/* A place: where the DIE is, and what is known of it. 0: the slot is free (no DIE is at 0). */
+#define PLACE_ALT 1u	    /* in what dwz moved out */
+#define PLACE_TYPES 2u	    /* in .debug_types */
+#define PLACE_INCOMPLETE 4u /* a typedef of a type that is not defined there */
+#define PLACE_LOCAL 8u	    /* a static variable */
+#define PLACE_AMBIGUOUS 16u /* others contradict it */
+#define PLACE_SHIFT 8
+
+struct slot {
+	uint64_t key, place;
+};
+
+struct type_index {
+	Dwarf *dwarf, *alt;
+	struct slot *slots;
+	size_t nr_slots, nr_used; /* nr_slots: a power of two, or 0 */
+	bool gaps;		  /* some of it could not be read */
+};
+
+/* While the index is made. */
+struct pass {
+	struct type_index *index;
+	uint64_t steps;
+	unsigned int where; /* PLACE_ALT, PLACE_TYPES: the unit that is read */
+};
+
+static bool take(uint64_t *steps, uint64_t n)
+{
+	if (*steps < n) {
+		*steps = 0;
+		return false;
+	}
+	*steps -= n;
+	return true;
+}
+
+/* ---- DIEs ---- */
+
+/* libdw goes along references to siblings on its own, wherever they lead, also when it looks for
+ * the end of children that no such reference goes round. So all of them are looked at first. */
+static int next_nested(Dwarf_Die *die, Dwarf_Die *ret, uint64_t *steps, unsigned int depth)
+{
+	Dwarf_Attribute value;
+	Dwarf_Die other;
+	int r = 0;
+
+	if (!take(steps, 1) || depth == MAX_NESTING)
+		return -1;
+	if (dwarf_attr(die, DW_AT_sibling, &value)) {
+		if (!dwarf_formref_die(&value, &other) || other.cu != die->cu ||
+		    other.addr <= die->addr)
+			return -1;
+	} else if (dwarf_haschildren(die) > 0) {
+		r = dwarf_child(die, &other);
+		while (!r)
+			r = next_nested(&other, &other, steps, depth + 1);
+	}
+	return r < 0 ? -1 : dwarf_siblingof(die, ret);
+}
+
+int die_next(Dwarf_Die *die, Dwarf_Die *ret, uint64_t *steps)
+{
+	int r = next_nested(die, ret, steps, 0);
+
+	return !r && dwarf_tag(ret) == DW_TAG_invalid ? -1 : r;
+}
+
+int die_first(Dwarf_Die *parent, Dwarf_Die *ret, uint64_t *steps)
+{
+	int r = take(steps, 1) ? dwarf_child(parent, ret) : -1;
+
+	return !r && dwarf_tag(ret) == DW_TAG_invalid ? -1 : r;
+}
+
+static const char *short_string(Dwarf_Die *die, unsigned int attribute)
+{
+	Dwarf_Attribute value;
+	const char *text = dwarf_formstring(dwarf_attr_integrate(die, attribute, &value));
+
+	return text && *text && strnlen(text, MAX_NAME + 1) <= MAX_NAME ? text : NULL;
+}
+
+const char *die_name(Dwarf_Die *die)
+{
+	return short_string(die, DW_AT_name);
+}
+
+bool die_has(Dwarf_Die *die, unsigned int attribute)
+{
+	return dwarf_hasattr(die, attribute);
+}
+
+bool die_constant(Dwarf_Die *die, unsigned int attribute, uint64_t *ret)
+{
+	Dwarf_Attribute value;
+	Dwarf_Sword number;
+	Dwarf_Word word;
+
+	if (!dwarf_attr(die, attribute, &value))
+		return false;
+	switch (dwarf_whatform(&value)) {
+	case DW_FORM_sdata:
+	case DW_FORM_implicit_const:
+		if (dwarf_formsdata(&value, &number))
+			return false;
+		*ret = (uint64_t)number;
+		return true;
+	case DW_FORM_data1:
+	case DW_FORM_data2:
+	case DW_FORM_data4:
+	case DW_FORM_data8:
+	case DW_FORM_udata:
+		if (dwarf_formudata(&value, &word))
+			return false;
+		*ret = word;
+		return true;
+	default:
+		return false;
+	}
+}
+
+bool die_address(Dwarf_Die *die, uint64_t *ret)
+{
+	Dwarf_Attribute value, operand;
+	Dwarf_Block block;
+	Dwarf_Addr address;
+	Dwarf_Op *op;
+	size_t n;
+
+	if (!dwarf_attr(die, DW_AT_location, &value) || dwarf_formblock(&value, &block) ||
+	    !block.length || block.length > MAX_LOCATION)
+		return false;
+	if (block.data[0] == DW_OP_addr && block.length == 1 + sizeof(address))
+		memcpy(&address, block.data + 1, sizeof(address));
+	else if ((block.data[0] != DW_OP_addrx && block.data[0] != DW_OP_GNU_addr_index) ||
+		 dwarf_getlocation(&value, &op, &n) || n != 1 ||
+		 dwarf_getlocation_attr(&value, op, &operand) || dwarf_formaddr(&operand, &address))
+		return false;
+	/* What the linker dropped is left at zero, or at the very end. */
+	if (!address || address >= UINT64_MAX - 1)
+		return false;
+	*ret = address;
+	return true;
+}
+
+static bool is_wrapping(int tag)
+{
+	return tag == DW_TAG_typedef || tag == DW_TAG_const_type || tag == DW_TAG_volatile_type ||
+	       tag == DW_TAG_restrict_type || tag == DW_TAG_atomic_type;
+}
+
+bool die_strip(Dwarf_Die *die, Dwarf_Die *ret)
+{
+	Dwarf_Die type = *die;
+
+	for (unsigned int i = 0; i < MAX_CHAIN; i++) {
+		Dwarf_Attribute value;
+
+		if (dwarf_tag(&type) == DW_TAG_invalid)
+			return false;
+		if (is_wrapping(dwarf_tag(&type))) {
+			if (!dwarf_formref_die(dwarf_attr(&type, DW_AT_type, &value), &type))
+				return false;
+		} else if (!die_has(&type, DW_AT_declaration)) {
+			*ret = type;
+			return true;
+		} else if (!dwarf_formref_die(dwarf_attr(&type, DW_AT_signature, &value), &type)) {
+			return false;
+		}
+	}
+	return false;
+}
+
+bool die_type(Dwarf_Die *die, Dwarf_Die *ret)
+{
+	Dwarf_Attribute value;
+	Dwarf_Die type;
+
+	return dwarf_formref_die(dwarf_attr_integrate(die, DW_AT_type, &value), &type) &&
+	       die_strip(&type, ret);
+}
+
+/* ---- the table ---- */
+
+#define HASH_START 0xcbf29ce484222325ull /* FNV-1a, which can be gone on with */
+#define HASH_STEP 0x100000001b3ull
+
+static uint64_t hash(uint64_t state, const char *text)
+{
+	for (; *text; text++)
+		state = (state ^ (uint8_t)*text) * HASH_STEP;
+	return state;
+}
+
+static uint64_t key_of(uint64_t state, enum type_kind kind)
+{
+	state = (state ^ (0x100u + kind)) * HASH_STEP;
+	return state ^ state >> 32;
+}
+
+static struct slot *probe(const struct type_index *index, uint64_t key, uint64_t *steps)
+{
+	size_t mask = index->nr_slots - 1;
+
+	for (size_t i = key & mask; take(steps, 1); i = (i + 1) & mask)
+		if (!index->slots[i].place || index->slots[i].key == key)
+			return &index->slots[i];
+	return NULL;
+}
+
+static int enlarge(struct pass *pass)
+{
+	struct type_index *index = pass->index, old = *index;
+
+	index->nr_slots = old.nr_slots ? 2 * old.nr_slots : 1024;
+	index->slots = calloc(index->nr_slots, sizeof(*index->slots));
+	if (!index->slots) {
+		*index = old;
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < old.nr_slots; i++) {
+		struct slot *slot;
+
+		if (!old.slots[i].place)
+			continue;
+		slot = probe(index, old.slots[i].key, &pass->steps);
+		if (slot)
+			*slot = old.slots[i];
+	}
+	free(old.slots);
+	return 0;
+}
+
+static bool die_at(const struct type_index *index, uint64_t place, Dwarf_Die *ret)
+{
+	Dwarf *dwarf = place & PLACE_ALT ? index->alt : index->dwarf;
+	Dwarf_Off offset = place >> PLACE_SHIFT;
+
+	return place & PLACE_TYPES ? dwarf_offdie_types(dwarf, offset, ret)
+				   : dwarf_offdie(dwarf, offset, ret);
+}
+
+/* Whether the definitions @a and @b of one name say the same. */
+static bool agree(enum type_kind kind, Dwarf_Die *a, Dwarf_Die *b)
+{
+	uint64_t x, y;
+
+	switch (kind) {
+	case TYPE_VARIABLE:
+		return die_address(a, &x) && die_address(b, &y) && x == y;
+	case TYPE_ENUMERATOR:
+		return die_constant(a, DW_AT_const_value, &x) &&
+		       die_constant(b, DW_AT_const_value, &y) && x == y;
+	default:
+		return true;
+	}
+}
+
+/* Adds the definition @die of a name, or does what has to be done when there is one already. */
+static void add(struct pass *pass, enum type_kind kind, uint64_t state, Dwarf_Die *die,
+		unsigned int flags)
+{
+	struct type_index *index = pass->index;
+	uint64_t place = dwarf_dieoffset(die) << PLACE_SHIFT | pass->where | flags;
+	struct slot *slot;
+	Dwarf_Die other;
+
+	if (4 * index->nr_used >= 3 * index->nr_slots &&
+	    (index->nr_used >= MAX_NAMES || enlarge(pass) < 0)) {
+		index->gaps = true;
+		return;
+	}
+	slot = probe(index, key_of(state, kind), &pass->steps);
+	if (!slot)
+		return;
+	if (!slot->place) {
+		*slot = (struct slot){ key_of(state, kind), place };
+		index->nr_used++;
+	} else if ((slot->place & (PLACE_INCOMPLETE | PLACE_LOCAL)) & ~flags) {
+		slot->place = place;
+	} else if (slot->place != place && !(flags & PLACE_LOCAL & ~slot->place) &&
+		   !(slot->place & PLACE_AMBIGUOUS) && die_at(index, slot->place, &other) &&
+		   !agree(kind, die, &other)) {
+		slot->place |= PLACE_AMBIGUOUS;
+	}
+}
+
+int type_index_find(const struct type_index *index, enum type_kind kind, const char *name,
+		    Dwarf_Die *ret)
+{
+	uint64_t steps = index->nr_slots;
+	struct slot *slot = NULL;
+
+	if (index->nr_slots)
+		slot = probe(index, key_of(hash(HASH_START, name), kind), &steps);
+	if (!slot || !slot->place)
+		return index->gaps ? -ENODATA : -ENOENT;
+	if (slot->place & PLACE_AMBIGUOUS)
+		return -ENOTUNIQ;
+	return die_at(index, slot->place, ret) ? 0 : -ENOENT;
+}
+
+/* ---- the pass ---- */
+
+static int name_of(struct pass *pass, Dwarf_Die *die, uint64_t scope, uint64_t *state)
+{
+	const char *name = die_name(die);
+
+	if (!name || !take(&pass->steps, strlen(name) / 16))
+		return -ENOENT;
+	*state = hash(scope, name);
+	return 0;
+}
+
+static void read_variable(struct pass *pass, Dwarf_Die *die, uint64_t scope)
+{
+	Dwarf_Attribute value;
+	const char *name;
+	uint64_t address, state;
+	bool external = false;
+
+	if (!die_address(die, &address))
+		return;
+	dwarf_formflag(dwarf_attr_integrate(die, DW_AT_external, &value), &external);
+	name = short_string(die, DW_AT_linkage_name);
+	if (name && take(&pass->steps, strlen(name) / 16))
+		state = hash(HASH_START, name);
+	else if (name || name_of(pass, die, scope, &state) < 0)
+		return;
+	add(pass, TYPE_VARIABLE, state, die, external ? 0 : PLACE_LOCAL);
+}
+
+static void read_enum(struct pass *pass, Dwarf_Die *parent, uint64_t scope, bool named,
+		      uint64_t name)
+{
+	Dwarf_Die die;
+	uint64_t state;
+
+	if (named)
+		add(pass, TYPE_ENUM, name, parent, 0);
+	if (named && die_has(parent, DW_AT_enum_class))
+		scope = hash(name, "::");
+	for (int r = die_first(parent, &die, &pass->steps); !r;
+	     r = die_next(&die, &die, &pass->steps))
+		if (dwarf_tag(&die) == DW_TAG_enumerator && !name_of(pass, &die, scope, &state))
+			add(pass, TYPE_ENUMERATOR, state, &die, 0);
+}
+
+static int read_scope(struct pass *pass, Dwarf_Die *parent, uint64_t scope, unsigned int depth);
+
+/* What is in it counts only once: hundreds of units repeat it. */
+static void read_structure(struct pass *pass, Dwarf_Die *die, enum type_kind kind, uint64_t name,
+			   unsigned int depth)
+{
+	size_t before = pass->index->nr_used;
+
+	add(pass, kind, name, die, 0);
+	if (pass->index->nr_used > before)
+		read_scope(pass, die, hash(name, "::"), depth + 1);
+}
+
+static void read_die(struct pass *pass, Dwarf_Die *die, uint64_t scope, unsigned int depth)
+{
+	int tag = dwarf_tag(die);
+	uint64_t name = scope;
+	Dwarf_Die type;
+	bool named;
+
+	switch (tag) {
+	case DW_TAG_variable:
+		read_variable(pass, die, scope);
+		return;
+	case DW_TAG_namespace:
+		/* One without a name is as good as the scope around it. */
+		named = !name_of(pass, die, scope, &name);
+		read_scope(pass, die, named ? hash(name, "::") : scope, depth + 1);
+		return;
+	case DW_TAG_structure_type:
+	case DW_TAG_class_type:
+	case DW_TAG_union_type:
+	case DW_TAG_enumeration_type:
+	case DW_TAG_typedef:
+	case DW_TAG_base_type:
+		break;
+	default:
+		return;
+	}
+	if (die_has(die, DW_AT_declaration))
+		return;
+	named = !name_of(pass, die, scope, &name);
+	if (tag == DW_TAG_enumeration_type)
+		read_enum(pass, die, scope, named, name);
+	else if (!named)
+		return;
+	else if (tag == DW_TAG_typedef || tag == DW_TAG_base_type)
+		add(pass, TYPE_PLAIN, name, die, die_strip(die, &type) ? 0 : PLACE_INCOMPLETE);
+	else
+		read_structure(pass, die, tag == DW_TAG_union_type ? TYPE_UNION : TYPE_STRUCT, name,
+			       depth);
+}
+
+/* Returns -1 when it could not be read to its end. */
+static int read_scope(struct pass *pass, Dwarf_Die *parent, uint64_t scope, unsigned int depth)
+{
+	Dwarf_Die die;
+	int r;
+
+	if (depth == MAX_SCOPES)
+		return -1;
+	r = die_first(parent, &die, &pass->steps);
+	while (!r) {
+		read_die(pass, &die, scope, depth);
+		r = die_next(&die, &die, &pass->steps);
+	}
+	return r < 0 ? -1 : 0;
+}
+
+static void read_units(struct pass *pass, Dwarf *dwarf, unsigned int where)
+{
+	unsigned int left = MAX_UNITS;
+	Dwarf_CU *unit = NULL;
+	Dwarf_Half version;
+	Dwarf_Die die;
+	uint8_t type;
+	int r = 0;
+
+	while (left-- && !(r = dwarf_get_units(dwarf, unit, &unit, &version, &type, &die, NULL))) {
+		/* Type units before DWARF 5 have a section of their own. */
+		pass->where = where | (type == DW_UT_type && version < 5 ? PLACE_TYPES : 0);
+		if (type == DW_UT_skeleton || dwarf_tag(&die) == DW_TAG_invalid ||
+		    read_scope(pass, &die, HASH_START, 0) < 0)
+			pass->index->gaps = true;
+	}
+	if (r < 0)
+		pass->index->gaps = true;
+}
+
+int type_index_new(const struct dwarf_handles *handles, struct type_index **ret)
+{
+	struct type_index *index = calloc(1, sizeof(*index));
+	struct pass pass = { .index = index, .steps = handles->bytes };
+
+	if (!index)
+		return -ENOMEM;
+	index->dwarf = handles->dwarf;
+	index->alt = handles->alt;
+	read_units(&pass, index->dwarf, 0);
+	if (index->alt)
+		read_units(&pass, index->alt, PLACE_ALT);
+	*ret = index;
+	return 0;
+}
+
+void type_index_free(struct type_index *index)
+{
+	if (!index)
+		return;
+	free(index->slots);
+	free(index);
+}

@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * From the names of types to offsets. A path is followed word by word; where it has come to is a
+ * type, stripped of typedefs and qualifiers, and how many dimensions of it, if it is an array, have
+ * been gone through. Sizes and offsets beyond MAX_BYTES are nobody's: no sum of them overflows.
+ */
+#include "symbolize/types.h"
+
+#include <dwarf.h>
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "symbolize/module.h"
+#include "symbolize/typeindex.h"
+
+#define MAX_STEPS (1u << 20) /* of one lookup */
+#define MAX_DIMENSIONS 8
+#define MAX_NESTING 16 /* of arrays, and of anonymous members and base classes */
+#define MAX_PATH_LENGTH 1024
+#define MAX_BYTES (1ull << 40)
+
+/* How far a path has led. */
+struct place_of {
+	Dwarf_Die type; /* stripped */
+	uint64_t offset;
+	unsigned int dimension; /* of an array: how many lie behind */
+};
+
+struct dimensions {
+	uint64_t count[MAX_DIMENSIONS]; /* 0: not bounded */
+	unsigned int n;
+};
+
+static bool is_array(Dwarf_Die *type)
+{
+	return dwarf_tag(type) == DW_TAG_array_type;
+}
+
+static bool read_dimensions(Dwarf_Die *array, struct dimensions *ret, uint64_t *steps)
+{
+	Dwarf_Die die;
+	int r;
+
+	ret->n = 0;
+	for (r = die_first(array, &die, steps); !r; r = die_next(&die, &die, steps)) {
+		uint64_t count = 0;
+
+		if (dwarf_tag(&die) != DW_TAG_subrange_type)
+			continue;
+		if (ret->n == MAX_DIMENSIONS)
+			return false;
+		/* The highest index of an array without elements is -1. */
+		if (!die_constant(&die, DW_AT_count, &count) &&
+		    die_constant(&die, DW_AT_upper_bound, &count))
+			count++;
+		if (count > MAX_BYTES)
+			return false;
+		ret->count[ret->n++] = count;
+	}
+	return r > 0 && ret->n;
+}
+
+/* Bytes of a type that is no array. */
+static bool size_of_single(Dwarf_Die *type, uint64_t *ret)
+{
+	uint64_t size;
+
+	switch (dwarf_tag(type)) {
+	case DW_TAG_pointer_type:
+	case DW_TAG_reference_type:
+	case DW_TAG_rvalue_reference_type:
+		size = 8;
+		die_constant(type, DW_AT_byte_size, &size);
+		break;
+	case DW_TAG_enumeration_type:
+	case DW_TAG_structure_type:
+	case DW_TAG_class_type:
+	case DW_TAG_union_type:
+	case DW_TAG_base_type:
+	case DW_TAG_ptr_to_member_type:
+	case DW_TAG_unspecified_type:
+		if (!die_constant(type, DW_AT_byte_size, &size))
+			return false;
+		break;
+	default:
+		return false;
+	}
+	if (size > MAX_BYTES)
+		return false;
+	*ret = size;
+	return true;
+}
+
+/* Bytes of @type without its first @dimension dimensions. */
+static bool size_of(const Dwarf_Die *type, unsigned int dimension, uint64_t *ret, uint64_t *steps)
+{
+	uint64_t size, factor = 1;
+	Dwarf_Die die = *type;
+
+	for (unsigned int depth = 0; is_array(&die); depth++, dimension = 0) {
+		struct dimensions dimensions;
+
+		if (depth == MAX_NESTING || !read_dimensions(&die, &dimensions, steps))
+			return false;
+		for (unsigned int i = dimension; i < dimensions.n; i++) {
+			factor *= dimensions.count[i];
+			if (factor > MAX_BYTES)
+				return false;
+		}
+		if (!die_type(&die, &die))
+			return false;
+	}
+	if (!size_of_single(&die, &size) || (size && factor > MAX_BYTES / size))
+		return false;
+	*ret = factor * size;
+	return true;
+}
+
+/* ---- paths ---- */
+
+/* Where a member lies in its structure. */
+static bool member_offset(Dwarf_Die *member, uint64_t *ret)
+{
+	Dwarf_Attribute value;
+	Dwarf_Block block;
+	uint64_t offset = 0;
+
+	if (!dwarf_attr(member, DW_AT_data_member_location, &value)) {
+		*ret = 0; /* a union's */
+		return true;
+	}
+	if (!dwarf_formblock(&value, &block)) {
+		unsigned int shift = 0;
+		size_t i = 1;
+
+		if (block.length < 2 || block.length > 8 || block.data[0] != DW_OP_plus_uconst)
+			return false;
+		do {
+			offset |= (uint64_t)(block.data[i] & 0x7f) << shift;
+			shift += 7;
+		} while (block.data[i++] & 0x80 && i < block.length);
+		if (i != block.length || block.data[i - 1] & 0x80)
+			return false;
+	} else if (!die_constant(member, DW_AT_data_member_location, &offset)) {
+		return false;
+	}
+	*ret = offset;
+	return offset <= MAX_BYTES;
+}
+
+/* A member of each object, not of the class. */
+static bool is_member(Dwarf_Die *die)
+{
+	return dwarf_tag(die) == DW_TAG_member && !die_has(die, DW_AT_declaration) &&
+	       !die_has(die, DW_AT_external);
+}
+
+static bool is_structure(Dwarf_Die *type)
+{
+	int tag = dwarf_tag(type);
+
+	return tag == DW_TAG_structure_type || tag == DW_TAG_class_type || tag == DW_TAG_union_type;
+}
+
+static int enter(struct place_of *place, Dwarf_Die *member)
+{
+	uint64_t offset;
+
+	if (die_has(member, DW_AT_bit_size) || die_has(member, DW_AT_data_bit_offset))
+		return -ENOTSUP;
+	if (!member_offset(member, &offset) || !die_type(member, &place->type))
+		return -ENOENT;
+	place->offset += offset;
+	place->dimension = 0;
+	return place->offset <= MAX_BYTES ? 0 : -ENOENT;
+}
+
+static bool is_called(Dwarf_Die *die, const char *name, size_t length)
+{
+	const char *own = die_name(die);
+
+	return own && !strncmp(own, name, length) && !own[length];
+}
+
+/* Moves @place to its member @name; to what has no name goes on its own. */
+static int enter_named(struct place_of *place, const char *name, size_t length, uint64_t *steps,
+		       unsigned int depth)
+{
+	Dwarf_Die die, structure = place->type;
+
+	if (depth == MAX_NESTING || !is_structure(&structure))
+		return -ENOENT;
+	for (int r = die_first(&structure, &die, steps); !r; r = die_next(&die, &die, steps))
+		if (is_member(&die) && is_called(&die, name, length))
+			return enter(place, &die);
+	for (int r = die_first(&structure, &die, steps); !r; r = die_next(&die, &die, steps)) {
+		struct place_of inner = *place;
+		int found;
+
+		if (dwarf_tag(&die) != DW_TAG_inheritance &&
+		    !(is_member(&die) && !die_has(&die, DW_AT_name)))
+			continue;
+		if (enter(&inner, &die) < 0)
+			continue;
+		found = enter_named(&inner, name, length, steps, depth + 1);
+		if (found == -ENOENT)
+			continue;
+		if (!found)
+			*place = inner;
+		return found;
+	}
+	return -ENOENT;
+}
+
+/* The element size and the number of elements of the array that @place is at. */
+static bool array_at(const struct place_of *place, uint64_t *stride, uint64_t *count,
+		     uint64_t *steps)
+{
+	struct dimensions dimensions;
+	Dwarf_Die type = place->type;
+
+	if (!is_array(&type) || !read_dimensions(&type, &dimensions, steps) ||
+	    place->dimension >= dimensions.n ||
+	    !size_of(&type, place->dimension + 1, stride, steps))
+		return false;
+	*count = dimensions.count[place->dimension];
+	return true;
+}
+
+static int enter_element(struct place_of *place, uint64_t i, uint64_t *steps)
+{
+	struct dimensions dimensions;
+	uint64_t stride, count;
+
+	if (!array_at(place, &stride, &count, steps) || (count && i >= count) ||
+	    (stride && i > (MAX_BYTES - place->offset) / stride) ||
+	    !read_dimensions(&place->type, &dimensions, steps))
+		return -ENOENT;
+	place->offset += i * stride;
+	if (++place->dimension < dimensions.n)
+		return 0;
+	place->dimension = 0;
+	return die_type(&place->type, &place->type) ? 0 : -ENOENT;
+}
+
+/* "[n]" at *@path, which is moved behind it. */
+static bool read_index(const char **path, uint64_t *ret)
+{
+	const char *at = *path + 1;
+	uint64_t i = 0;
+
+	if (*at < '0' || *at > '9')
+		return false;
+	for (; *at >= '0' && *at <= '9'; at++) {
+		i = i * 10 + (uint64_t)(*at - '0');
+		if (i > MAX_BYTES)
+			return false;
+	}
+	*path = at + 1;
+	*ret = i;
+	return *at == ']';
+}
+
+static int follow(struct place_of *place, const char *path, uint64_t *steps)
+{
+	const char *at = path;
+	int r = *path && strlen(path) <= MAX_PATH_LENGTH ? 0 : -ENOENT;
+
+	while (!r && *at) {
+		size_t length;
+		uint64_t i;
+
+		if (*at == '[') {
+			r = read_index(&at, &i) ? enter_element(place, i, steps) : -ENOENT;
+			continue;
+		}
+		if (at > path && *at++ != '.')
+			return -ENOENT;
+		length = strcspn(at, ".[");
+		r = length ? enter_named(place, at, length, steps, 0) : -ENOENT;
+		at += length;
+	}
+	return r;
+}
+
+/* ---- what is asked ---- */
+
+static struct type_index *index_of(struct symbolizer *symbolizer, const struct binary *binary)
+{
+	struct module *module = binary ? symbolizer_module(symbolizer, binary) : NULL;
+
+	return module ? module_types(module) : NULL;
+}
+
+static int find_type(const struct type_index *index, const char *name, Dwarf_Die *ret)
+{
+	static const struct {
+		const char *word; /* "": any type may go without */
+		enum type_kind kind;
+	} words[] = {
+		{ "struct ", TYPE_STRUCT }, { "class ", TYPE_STRUCT }, { "union ", TYPE_UNION },
+		{ "enum ", TYPE_ENUM },	    { "", TYPE_PLAIN },	       { "", TYPE_STRUCT },
+		{ "", TYPE_UNION },	    { "", TYPE_ENUM },
+	};
+	int r = -ENOENT;
+
+	for (unsigned int i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		size_t length = strlen(words[i].word);
+
+		if (strncmp(name, words[i].word, length))
+			continue;
+		r = type_index_find(index, words[i].kind, name + length, ret);
+		if (!r)
+			return die_strip(ret, ret) ? 0 : -ENOENT;
+		if (length)
+			break;
+	}
+	return r;
+}
+
+int symbolizer_variable(struct symbolizer *symbolizer, const struct binary *binary,
+			const char *name, uint64_t *address, uint64_t *size)
+{
+	struct module *module = binary ? symbolizer_module(symbolizer, binary) : NULL;
+	uint64_t at, bytes = 0, steps = MAX_STEPS;
+	const struct type_index *index;
+	Dwarf_Die die, type;
+	int r = -ENOENT;
+
+	if (!module)
+		return -ENOENT;
+	index = module_types(module);
+	if (index)
+		r = type_index_find(index, TYPE_VARIABLE, name, &die);
+	if (!r && die_address(&die, &at)) {
+		if (die_type(&die, &type))
+			size_of(&type, 0, &bytes, &steps);
+	} else if (r != -ENOTUNIQ) {
+		r = names_address(module, name, &at, &bytes);
+	}
+	if (r < 0)
+		return r;
+	*address = at;
+	if (size)
+		*size = bytes;
+	return 0;
+}
+
+int symbolizer_member(struct symbolizer *symbolizer, const struct binary *binary, const char *type,
+		      const char *path, struct fp_member *ret)
+{
+	struct type_index *index = index_of(symbolizer, binary);
+	struct fp_member member = { 0 };
+	struct place_of place = { 0 };
+	uint64_t steps = MAX_STEPS;
+	int r;
+
+	if (!index)
+		return -ENODATA;
+	r = find_type(index, type, &place.type);
+	if (!r)
+		r = follow(&place, path, &steps);
+	if (r < 0)
+		return r;
+	if (!size_of(&place.type, place.dimension, &member.size, &steps))
+		return -ENOENT;
+	member.offset = place.offset;
+	if (is_array(&place.type) && !array_at(&place, &member.stride, &member.count, &steps))
+		return -ENOENT;
+	*ret = member;
+	return 0;
+}
+
+int symbolizer_size_of(struct symbolizer *symbolizer, const struct binary *binary, const char *type,
+		       uint64_t *ret)
+{
+	struct type_index *index = index_of(symbolizer, binary);
+	uint64_t steps = MAX_STEPS;
+	Dwarf_Die die;
+	int r;
+
+	if (!index)
+		return -ENODATA;
+	r = find_type(index, type, &die);
+	if (r < 0)
+		return r;
+	return size_of(&die, 0, ret, &steps) ? 0 : -ENOENT;
+}
+
+int symbolizer_enumerator(struct symbolizer *symbolizer, const struct binary *binary,
+			  const char *name, int64_t *ret)
+{
+	struct type_index *index = index_of(symbolizer, binary);
+	uint64_t value;
+	Dwarf_Die die;
+	int r;
+
+	if (!index)
+		return -ENODATA;
+	r = type_index_find(index, TYPE_ENUMERATOR, name, &die);
+	if (r < 0)
+		return r;
+	if (!die_constant(&die, DW_AT_const_value, &value))
+		return -ENOENT;
+	*ret = (int64_t)value;
+	return 0;
+}
+
+int symbolizer_bias(struct symbolizer *symbolizer, const struct binary *binary, uint64_t start,
+		    uint64_t offset, uint64_t *ret)
+{
+	struct module *module = binary ? symbolizer_module(symbolizer, binary) : NULL;
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	size_t n;
+
+	if (!module || !module->elf.elf || elf_getphdrnum(module->elf.elf, &n))
+		return -ENOENT;
+	for (size_t i = 0; i < n; i++) {
+		GElf_Phdr phdr;
+		uint64_t skew;
+
+		if (!gelf_getphdr(module->elf.elf, (int)i, &phdr) || phdr.p_type != PT_LOAD ||
+		    !phdr.p_filesz)
+			continue;
+		skew = phdr.p_offset % page;
+		if (phdr.p_vaddr % page != skew || offset < phdr.p_offset - skew ||
+		    offset - (phdr.p_offset - skew) >= phdr.p_filesz + skew)
+			continue;
+		*ret = start - (phdr.p_vaddr + (offset - phdr.p_offset));
+		return 0;
+	}
+	return -ENOENT;
+}
