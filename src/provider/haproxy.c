@@ -37,7 +37,7 @@ uint64_t haproxy_descriptor(struct haproxy *h, unsigned int fd)
 	int r;
 
 	if (h->absent_page && ((entry + low) & ~PAGE_MASK) == h->absent_page)
-		return 0;
+		return h->seen[fd];
 	if (low + 8 == high || high + 8 == low) {
 		r = h->host->read(h->host, entry + (low < high ? low : high), values,
 				  sizeof(values), &absent);
@@ -52,14 +52,17 @@ uint64_t haproxy_descriptor(struct haproxy *h, unsigned int fd)
 		if (!r)
 			r = h->host->read(h->host, entry + high, &values[1], 8, &absent);
 	}
-	if (r == -ENODATA)
+	/* What it was before will have to prove that it has this descriptor still. */
+	if (r == -ENODATA) {
 		h->absent_page = absent & ~PAGE_MASK;
+		return h->seen[fd];
+	}
 	return !r && values[1] == h->connection_iocb ? values[0] : 0;
 }
 
 const char *haproxy_proxy_name(struct haproxy *h, uint64_t proxy)
 {
-	unsigned int slot = (proxy >> 4) * 0x9e3779b1U >> 24;
+	unsigned int slot = ((uint32_t)(proxy >> 4) * 0x9e3779b1U >> 16) % NAMES;
 	char text[65] = "";
 	uint64_t id, length = sizeof(text) - 1;
 
@@ -94,28 +97,58 @@ static int read_symbol(struct haproxy *h, const char *name, uint64_t offset, voi
 	return r ? r : h->host->read(h->host, address + offset, ret, size, &absent);
 }
 
+static void visit_changed(struct haproxy *h, unsigned int fd)
+{
+	uint64_t connection = haproxy_descriptor(h, fd);
+
+	if (connection != h->seen[fd]) {
+		h->seen[fd] = connection;
+		owners_visit(h->owners, fd);
+	}
+}
+
+/* The table may be there only later: it is made when the configuration has been read. */
+static bool find_table(struct haproxy *h)
+{
+	uint64_t fdtab = 0, *seen;
+	uint32_t maxsock = 0;
+
+	/* From 3.5 on, fdtab is each thread's own copy of the pointer. */
+	if (read_symbol(h, "_fdtab", 0, &fdtab, sizeof(fdtab)) &&
+	    read_symbol(h, "fdtab", 0, &fdtab, sizeof(fdtab)))
+		return h->maxsock;
+	if (read_symbol(h, "global", h->types.maxsock.offset, &maxsock, sizeof(maxsock)) ||
+	    !fdtab || maxsock > MAX_DESCRIPTORS)
+		return h->maxsock;
+	if (maxsock != h->maxsock) {
+		seen = reallocarray(h->seen, maxsock + 1, sizeof(*seen));
+		if (!seen)
+			return h->maxsock;
+		h->seen = seen;
+		if (owners_resize(h->owners, maxsock))
+			return h->maxsock;
+		h->maxsock = maxsock;
+	}
+	if (fdtab != h->fdtab || !h->maxsock)
+		memset(h->seen, 0, h->maxsock * sizeof(*h->seen));
+	h->fdtab = fdtab;
+	return true;
+}
+
+/* Descriptors that have another connection than before. To visit all of them each time would keep
+ * what is idle from being swapped out: to the kernel, a page that is read is in use. */
 static void haproxy_refresh(void *self)
 {
 	struct haproxy *h = self;
-	uint64_t fdtab = 0;
-	uint32_t maxsock = 0;
 
 	if (h->pools_error == -ENODATA)
 		h->pools_error = pools_load(h->host, &h->pools);
-	if (!h->owners)
-		return;
-	/* From 3.5 on, fdtab is each thread's own copy of the pointer. */
-	if (read_symbol(h, "_fdtab", 0, &fdtab, sizeof(fdtab)))
-		read_symbol(h, "fdtab", 0, &fdtab, sizeof(fdtab));
-	if (!read_symbol(h, "global", h->types.maxsock.offset, &maxsock, sizeof(maxsock)) &&
-	    fdtab && maxsock <= MAX_DESCRIPTORS) {
-		h->fdtab = fdtab;
-		if (!owners_resize(h->owners, maxsock))
-			h->maxsock = maxsock;
-	}
-	haproxy_learn_ticks(h);
 	h->absent_page = 0;
-	owners_visit_all(h->owners);
+	if (!h->owners || !find_table(h))
+		return;
+	haproxy_learn_ticks(h);
+	for (unsigned int fd = 0; fd < h->maxsock; fd++)
+		visit_changed(h, fd);
 }
 
 static void haproxy_present(void *self, uint64_t page)
@@ -131,7 +164,8 @@ static void haproxy_present(void *self, uint64_t page)
 	if (page + PAGE_MASK >= h->fdtab && page < h->fdtab + table) {
 		first = page > h->fdtab ? (page - h->fdtab) / h->types.fd_bytes : 0;
 		for (uint64_t i = 0; i <= PAGE_MASK / h->types.fd_bytes + 1; i++)
-			owners_visit(h->owners, first + i);
+			if (first + i < h->maxsock)
+				visit_changed(h, first + i);
 	}
 	owners_present(h->owners, page);
 }
@@ -204,6 +238,7 @@ static void haproxy_close(void *self)
 	struct haproxy *h = self;
 
 	owners_free(h->owners);
+	free(h->seen);
 	pools_release(&h->pools);
 	free(h);
 }
@@ -264,7 +299,7 @@ static int haproxy_open(const struct fp_host *host, void **ret)
 	h->pools_error = pools_load(host, &h->pools);
 	r = open_walk(h);
 	if (r) {
-		h->births = h->pools.extra && !host->watch(host, &pool_allocator);
+		h->births = h->pools.extra && host->watch && !host->watch(host, &pool_allocator);
 		host->warn(host,
 			   "haproxy: %s, so that objects have no connection and no age%s; "
 			   "install its debug information (haproxy-dbgsym)",

@@ -206,6 +206,7 @@ struct haproxy {
 	bool births;
 	uint64_t fdtab, connection_iocb;
 	uint32_t maxsock;
+	uint64_t *seen;	      /* the connection of each descriptor, when it was visited */
 	uint64_t absent_page; /* of fdtab, not to be tried again in this round; 0: none */
 	uint64_t mux[NR_MUXES][MUX_TABLES];
 	uint32_t tick_offset; /* ticks minus wall clock, ms */
@@ -216,7 +217,7 @@ struct haproxy {
 	} names[NAMES];
 };
 
-/* The connection that has the descriptor; 0: none, or not known. */
+/* The connection that has the descriptor, or had it when that could be read last; 0: none. */
 uint64_t haproxy_descriptor(struct haproxy *h, unsigned int fd);
 /* NULL: not known. */
 const char *haproxy_proxy_name(struct haproxy *h, uint64_t proxy);

@@ -13,6 +13,7 @@ static const struct {
 	const struct fp_provider *provider;
 	bool by_name; /* slows the target down, so only when asked for */
 } built_in[] = {
+	{ &provider_haproxy, false },
 	{ &provider_mapping, false },
 };
 #define NR_BUILT_IN (sizeof(built_in) / sizeof(*built_in))

@@ -5,6 +5,7 @@
 
 #include "faultprof/provider.h"
 
+extern const struct fp_provider provider_haproxy;
 extern const struct fp_provider provider_mapping;
 
 #define MAX_PROVIDERS 16
