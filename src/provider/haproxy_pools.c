@@ -39,6 +39,7 @@ static const char *const thing_pools[NR_THINGS][2] = {
 	[THING_TASK] = { "pool_head_task", "pool2_task" },
 	[THING_TASKLET] = { "pool_head_tasklet" },
 	[THING_ADDRESS] = { "pool_head_sockaddr" },
+	[THING_HASH] = { "pool_head_conn_hash_node" },
 	[THING_TXN] = { "pool_head_http_txn", "pool2_http_txn" },
 	[THING_APPCTX] = { "pool_head_appctx", "pool2_appctx" },
 	[THING_CHANNEL_BUFFER] = { "pool_head_buffer", "pool2_buffer" },
@@ -301,6 +302,8 @@ static int take(const struct fp_host *host, const struct layout *layout, const s
 	pools->extra = layout->extra >= 8 && layout->extra <= 16 ? layout->extra : 0;
 	for (unsigned int i = 0; i < NR_THINGS; i++)
 		read_variable(host, thing_pools[i], &pools->of[i]);
+	if (!pools->of[THING_STREAM]) /* 1.5 */
+		pools->of[THING_STREAM] = pools->of[THING_SESSION];
 	return 0;
 }
 

@@ -254,6 +254,9 @@ static bool walk_connection(struct walk *w, struct view *view, uint64_t base)
 		   w->h->types.is_connection))
 		return false;
 	add(w, THING_ADDRESS, view_get(view, CONNECTION_SRC));
+	add(w, THING_ADDRESS, view_get(view, CONNECTION_DST));
+	if (w->h->types.member[CONNECTION_HASH].size == sizeof(uint64_t))
+		add(w, THING_HASH, view_get(view, CONNECTION_HASH));
 	if (!has(w, CONNECTION_MUX)) {
 		note_up(w, view_get(view, CONNECTION_OWNER));
 		return true;
@@ -349,6 +352,13 @@ static uint64_t stream_end(const struct walk *w, const struct view *stream, enum
 	return view_address(stream, STREAM_SIDES) + side * sides->stride;
 }
 
+static void add_stconn(struct walk *w, const struct view *stconn)
+{
+	add(w, THING_TASKLET, view_get(stconn, STCONN_TASKLET));
+	add(w, THING_ADDRESS, view_get(stconn, STCONN_SRC));
+	add(w, THING_ADDRESS, view_get(stconn, STCONN_DST));
+}
+
 /* Goes down from a stream's end to its connection, 0 if there is none, adding what is between. */
 static uint64_t walk_down(struct walk *w, uint64_t end)
 {
@@ -359,7 +369,7 @@ static uint64_t walk_down(struct walk *w, uint64_t end)
 		if (!enter(w, &side, SHAPE_STCONN, end, THING_STCONN, STCONN_TYPE,
 			   w->h->types.is_stconn))
 			return 0;
-		add(w, THING_TASKLET, view_get(&side, STCONN_TASKLET));
+		add_stconn(w, &side);
 		if (!enter(w, &joint, SHAPE_SEDESC, view_get(&side, STCONN_SEDESC), THING_SEDESC,
 			   SEDESC_SC, end))
 			return 0;
@@ -464,7 +474,7 @@ static enum side walk_up(struct walk *w, uint64_t up)
 		end = view_get(&joint, SEDESC_SC);
 		if (!enter(w, &side_view, SHAPE_STCONN, end, THING_STCONN, STCONN_SEDESC, up))
 			return NO_SIDE;
-		add(w, THING_TASKLET, view_get(&side_view, STCONN_TASKLET));
+		add_stconn(w, &side_view);
 		base = view_get(&side_view, STCONN_APP);
 		if (!open_view(w, &stream, SHAPE_STREAM, base) ||
 		    !view_may_be(&stream, STREAM_TYPE, w->h->types.is_stream))
