@@ -31,6 +31,15 @@ struct opened {
 	void *self;
 };
 
+#define MAX_STACKS 256
+#define STACK_PAUSE_NS 1000000000ULL
+
+/* An anonymous mapping that may be a thread's stack. */
+struct stack {
+	uint64_t start, again_ns; /* again_ns: when it is looked at again */
+	char name[24];		  /* "[stack:TID]"; "": no thread's, so far */
+};
+
 struct target_host {
 	struct fp_host host; /* the providers' */
 	struct hosts *session;
@@ -38,9 +47,13 @@ struct target_host {
 	struct memory *memory;	   /* NULL: it is gone, or may not be read */
 	struct opened opened[MAX_PROVIDERS];
 	unsigned int nr;
+	struct stack stacks[MAX_STACKS];
+	unsigned int nr_stacks;
 	const char *asking; /* the provider at work, for its warnings */
 	struct strings strings;
-	uint64_t refresh_ns; /* when that is due again */
+	uint64_t round_ns;	      /* when this one began */
+	uint64_t refresh_ns, scan_ns; /* when that is due again */
+	struct pages_scan scan;	      /* the last one */
 	struct target_host *next;
 };
 
@@ -57,10 +70,39 @@ static int host_read(const struct fp_host *host, uint64_t address, void *buf, si
 	return memory_read(target_of(host)->memory, address, buf, size, absent);
 }
 
+/* Whose stack the anonymous mapping at @start is; "": nobody's, or not known. */
+static const char *stack_name(struct target_host *t, uint64_t start, uint64_t end)
+{
+	uint64_t now = clock_now_ns();
+	struct stack *stack = NULL;
+	pid_t tid;
+
+	for (unsigned int i = 0; !stack && i < t->nr_stacks; i++)
+		if (t->stacks[i].start == start)
+			stack = &t->stacks[i];
+	if (!stack && t->nr_stacks == MAX_STACKS)
+		return "";
+	if (!stack) {
+		stack = &t->stacks[t->nr_stacks++];
+		*stack = (struct stack){ .start = start, .name = "" };
+	}
+	if (!*stack->name && now >= stack->again_ns) {
+		stack->again_ns = now + STACK_PAUSE_NS;
+		if (!procfs_thread_at(t->host.pid, start, end, &tid))
+			snprintf(stack->name, sizeof(stack->name), "[stack:%d]", tid);
+	}
+	return stack->name;
+}
+
 static int host_mapping(const struct fp_host *host, uint64_t address, bool next,
 			struct fp_mapping *ret)
 {
-	return memory_mapping(target_of(host)->memory, address, next, ret);
+	struct target_host *t = target_of(host);
+	int r = memory_mapping(t->memory, address, next, ret);
+
+	if (!r && !*ret->name && !ret->shared && ret->write)
+		ret->name = stack_name(t, ret->start, ret->end);
+	return r;
 }
 
 /* What to add to the addresses in the target's own binary. */
@@ -144,6 +186,14 @@ static int64_t wall_minus_monotonic(void)
 	return (int64_t)(wall.tv_sec * 1000000000ULL + wall.tv_nsec) - (int64_t)clock_now_ns();
 }
 
+/* From here on, what is present now is seen so. */
+static void begin_round(struct target_host *t)
+{
+	t->round_ns = clock_now_ns();
+	t->host.wall_ns = wall_minus_monotonic();
+	memory_round(t->memory);
+}
+
 static void close_target(struct target_host *t)
 {
 	while (t->nr--)
@@ -151,7 +201,7 @@ static void close_target(struct target_host *t)
 	memory_close(t->memory);
 	strings_release(&t->strings);
 	t->memory = NULL;
-	t->nr = 0;
+	t->nr = t->nr_stacks = 0;
 	memset(&t->strings, 0, sizeof(t->strings));
 }
 
@@ -184,7 +234,7 @@ static void open_target(struct target_host *t, const struct image *image)
 		t->session->refused++;
 		return;
 	}
-	t->host.wall_ns = wall_minus_monotonic();
+	begin_round(t);
 	open_providers(t);
 }
 
@@ -285,23 +335,41 @@ static int ask(struct target_host *t, const struct fault *fault, const char **pr
 	return r;
 }
 
+/* For how long @page had been swapped out; 0: not known, for it was when the run began. */
+static uint64_t swapped_ns(struct target_host *t, const struct fault *fault, uint64_t page,
+			   uint64_t *resolution_ns)
+{
+	uint64_t after_ns, before_ns;
+
+	*resolution_ns = 0;
+	if (!t || !t->memory || memory_swapped_out(t->memory, page, &after_ns, &before_ns) ||
+	    !after_ns || before_ns >= fault->time_ns)
+		return 0;
+	*resolution_ns = before_ns - after_ns;
+	return fault->time_ns - before_ns;
+}
+
 int hosts_fault(struct hosts *h, const struct fault *fault, const struct object_kind **ret)
 {
 	struct target_host *t;
 	uint64_t page = fault->address & ~4095ULL;
 	const char *provider = NULL;
 	struct fp_object object;
+	uint64_t out_ns, resolution_ns;
 	int r = -ENOENT;
 
 	*ret = NULL;
 	if (!h->providers->nr)
 		return 0;
 	t = get_target(h, (pid_t)fault->pid, fault->image);
+	if (t && t->memory && fault->time_ns >= t->round_ns)
+		begin_round(t);
 	for (unsigned int i = 0; t && i < t->nr; i++) {
 		t->asking = t->opened[i].provider->name;
 		if (t->opened[i].provider->present)
 			t->opened[i].provider->present(t->opened[i].self, page);
 	}
+	out_ns = swapped_ns(t, fault, page, &resolution_ns);
 	if (t)
 		r = ask(t, fault, &provider, &object);
 	if (!r) {
@@ -313,7 +381,7 @@ int hosts_fault(struct hosts *h, const struct fault *fault, const struct object_
 				  !r		 ? OBJECT_FOUND
 				  : r == -ENOENT ? OBJECT_NONE
 						 : OBJECT_ABSENT,
-				  r ? NULL : &object, 0, 0);
+				  r ? NULL : &object, out_ns, resolution_ns);
 }
 
 /* When work that took from @since_ns until now may be done again. */
@@ -334,6 +402,11 @@ static void refresh(struct target_host *t, uint64_t now)
 		}
 		t->refresh_ns = next_time(now);
 	}
+	now = clock_now_ns();
+	if (now >= t->scan_ns) {
+		memory_scan(t->memory, &t->scan);
+		t->scan_ns = next_time(now);
+	}
 }
 
 void hosts_round(struct hosts *h)
@@ -341,8 +414,7 @@ void hosts_round(struct hosts *h)
 	for (struct target_host *t = h->first; t; t = t->next) {
 		if (!t->memory)
 			continue;
-		t->host.wall_ns = wall_minus_monotonic();
-		memory_round(t->memory);
+		begin_round(t);
 		refresh(t, clock_now_ns());
 	}
 }
@@ -367,6 +439,7 @@ static int count_object(void *arg, const struct fp_object *object)
 
 int hosts_finish(struct hosts *h)
 {
+	uint64_t uncovered = 0;
 	int r = 0;
 
 	for (struct target_host *t = h->first; t; t = t->next) {
@@ -374,7 +447,8 @@ int hosts_finish(struct hosts *h)
 
 		if (!t->memory)
 			continue;
-		memory_round(t->memory);
+		uncovered += t->scan.uncovered_bytes;
+		begin_round(t);
 		for (unsigned int i = 0; !r && i < t->nr; i++) {
 			const struct fp_provider *p = t->opened[i].provider;
 
@@ -388,6 +462,11 @@ int hosts_finish(struct hosts *h)
 			break; /* another one's objects may be the same */
 		}
 	}
+	if (uncovered)
+		profile_warn(
+			h->profile,
+			"since when %llu MB of swapped-out memory have been so: too much to note",
+			(unsigned long long)uncovered >> 20);
 	if (h->refused)
 		profile_warn(h->profile,
 			     "what the faults of %llu processes hit: they were gone, or too many, "

@@ -8,8 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/grow.h"
 #include "collect/layout.h"
 #include "collect/pagemap.h"
+#include "collect/pages.h"
 
 /*
  * The cache: clusters of neighbouring pages. The first look at a cluster reads the pagemap words of
@@ -37,6 +39,7 @@ struct cluster {
 
 struct memory {
 	struct layout layout;
+	struct pages *pages;
 	int pagemap, mem;
 	bool refreshed; /* the layout, in this round */
 	uint64_t clock;
@@ -57,7 +60,8 @@ static int open_files(struct memory *m, int proc)
 		return -errno;
 	/* The oldest of the three is alive: no exec came between them. */
 	m->refreshed = true;
-	return layout_refresh(&m->layout);
+	r = layout_refresh(&m->layout);
+	return r ? r : pages_new(m->pagemap, pages_source(m->pagemap), &m->pages);
 }
 
 int memory_open(pid_t pid, struct memory **ret)
@@ -92,6 +96,7 @@ void memory_close(struct memory *m)
 {
 	if (!m)
 		return;
+	pages_free(m->pages);
 	layout_close(&m->layout);
 	if (m->pagemap >= 0)
 		close(m->pagemap);
@@ -187,13 +192,14 @@ static struct cluster *find(struct memory *m, uint64_t base, struct cluster **ol
 	return NULL;
 }
 
-/* The cluster, looked at in this round. */
-static int get(struct memory *m, uint64_t base, uint16_t want, struct cluster **ret)
+/* The cluster, looked at in this round; *@fresh: right now. */
+static int get(struct memory *m, uint64_t base, uint16_t want, struct cluster **ret, bool *fresh)
 {
 	struct cluster *c, *oldest;
 	int r;
 
 	c = find(m, base, &oldest);
+	*fresh = !c;
 	if (!c) {
 		c = oldest;
 		c->base = base;
@@ -254,17 +260,17 @@ static uint16_t worth_reading(struct memory *m, const struct cluster *c, uint16_
 static int content(struct memory *m, uint64_t base, uint16_t want, struct cluster **ret,
 		   unsigned int *bad)
 {
-	struct cluster *c, *unused;
-	bool known = find(m, base, &unused);
+	struct cluster *c;
 	uint16_t missing;
-	int r = get(m, base, want, &c);
+	bool fresh;
+	int r = get(m, base, want, &c, &fresh);
 
 	*bad = 0;
 	if (r)
 		return r;
 	missing = want & ~c->valid;
 	if (missing && !(missing & ~there(c))) {
-		r = known ? look(m, c, missing) : 0;
+		r = fresh ? 0 : look(m, c, missing);
 		if (!r)
 			r = fetch(m, c, worth_reading(m, c, missing));
 		if (r)
@@ -349,7 +355,8 @@ static int presence_small(struct memory *m, uint64_t start, uint64_t end, uint64
 		uint64_t base = page & ~(CLUSTER_BYTES - 1);
 		uint16_t want = pages_in(base, page, end);
 		struct cluster *c;
-		int r = get(m, base, want, &c);
+		bool fresh;
+		int r = get(m, base, want, &c, &fresh);
 
 		if (r)
 			return r;
@@ -404,4 +411,33 @@ int memory_presence(struct memory *m, uint64_t base, uint64_t size, uint64_t *pr
 	*present_bytes = present;
 	*swapped_bytes = swapped;
 	return 0;
+}
+
+/* ---- page ages ---- */
+
+int memory_scan(struct memory *m, struct pages_scan *ret)
+{
+	struct pages_range *ranges = NULL;
+	size_t nr = 0;
+	int r = layout_refresh(&m->layout);
+
+	m->refreshed = !r;
+	for (size_t i = 0; !r && i < m->layout.nr; i++) {
+		const struct layout_mapping *mapping = &m->layout.mappings[i];
+
+		if (mapping->shared || !mapping->memory)
+			continue;
+		r = grow(&ranges, nr, sizeof(*ranges));
+		if (!r)
+			ranges[nr++] = (struct pages_range){ mapping->start, mapping->end };
+	}
+	if (!r)
+		r = pages_scan(m->pages, ranges, nr, ret);
+	free(ranges);
+	return r;
+}
+
+int memory_swapped_out(struct memory *m, uint64_t page, uint64_t *after_ns, uint64_t *before_ns)
+{
+	return pages_swapped_out(m->pages, page, after_ns, before_ns);
 }

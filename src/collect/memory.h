@@ -27,6 +27,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "collect/pages.h"
 #include "faultprof/provider.h"
 
 #define MEMORY_MAX_READ (1UL << 20)
@@ -58,5 +59,11 @@ int memory_mapping(struct memory *memory, uint64_t address, bool next, struct fp
  * end of all addresses. */
 int memory_presence(struct memory *memory, uint64_t base, uint64_t size, uint64_t *present_bytes,
 		    uint64_t *swapped_bytes);
+
+/* Notes which pages of private memory are swapped out, and since when: pages_scan() over all of it.
+ * Reads /proc/PID/maps. */
+int memory_scan(struct memory *memory, struct pages_scan *ret);
+int memory_swapped_out(struct memory *memory, uint64_t page, uint64_t *after_ns,
+		       uint64_t *before_ns); /* pages_swapped_out() */
 
 #endif

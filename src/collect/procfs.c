@@ -185,6 +185,55 @@ int procfs_tids(pid_t pid, struct pid_list *list)
 	return each_number(path, add_pid, list);
 }
 
+struct by_stack {
+	pid_t pid, found; /* 0: none so far */
+	uint64_t start, end;
+};
+
+static int match_stack(void *arg, pid_t tid)
+{
+	struct by_stack *by = arg;
+	unsigned long sp = 0;
+	char path[64], line[256];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/syscall", by->pid, tid);
+	file = fopen(path, "re");
+	/* The last two words are its stack pointer and where it is. */
+	if (file && fgets(line, sizeof(line), file)) {
+		char *last = strrchr(line, ' ');
+
+		if (last) {
+			*last = 0;
+			last = strrchr(line, ' ');
+			sp = last ? strtoul(last + 1, NULL, 16) : 0;
+		}
+	}
+	if (file)
+		fclose(file);
+	if (sp < by->start || sp >= by->end)
+		return 0;
+	if (by->found)
+		return -ENOTUNIQ;
+	by->found = tid;
+	return 0;
+}
+
+int procfs_thread_at(pid_t pid, uint64_t start, uint64_t end, pid_t *ret)
+{
+	struct by_stack by = { .pid = pid, .start = start, .end = end };
+	char path[64];
+	int r;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	r = each_number(path, match_stack, &by);
+	if (!r && !by.found)
+		r = -ENOENT;
+	if (!r)
+		*ret = by.found;
+	return r;
+}
+
 struct by_comm {
 	const char *comm;
 	struct pid_list *list;

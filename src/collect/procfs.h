@@ -27,6 +27,9 @@ bool procfs_is_kernel_thread(pid_t pid);
 
 /* These add to @list and keep what is in it. */
 int procfs_tids(pid_t pid, struct pid_list *list);
+/* The only thread whose stack pointer is in [start, end), as far as /proc tells without stopping
+ * anybody: not of threads that run. 0 or -errno; -ENOENT: none; -ENOTUNIQ: several. */
+int procfs_thread_at(pid_t pid, uint64_t start, uint64_t end, pid_t *ret);
 int procfs_pids_by_comm(const char *comm, struct pid_list *list); /* user processes only */
 /* @path: a directory of a cgroup file system, or a path below its usual mount points. All cgroups
  * below it count. */

@@ -24,7 +24,7 @@ static const char *type_of(const struct fp_mapping *mapping)
 	if (begins(name, "[heap]"))
 		return "heap";
 	if (begins(name, "[stack"))
-		return "stack";
+		return name[6] == ':' ? "thread stack" : "stack";
 	if (mapping->shared && (!*name || begins(name, "/dev/zero") || begins(name, "/memfd:") ||
 				begins(name, "/SYSV") || begins(name, "/dev/shm/")))
 		return "shared memory";
@@ -37,16 +37,18 @@ static int mapping_find(void *self, uint64_t address, uint64_t time_ns, struct f
 {
 	const struct fp_host *host = self;
 	struct fp_mapping mapping;
-	const char *slash;
+	const char *slash, *pool = NULL;
 	int r = host->mapping(host, address, false, &mapping);
 
 	(void)time_ns; /* what is mapped now has been there then, as a rule */
 	if (r)
 		return r;
 	slash = strrchr(mapping.name, '/');
+	if (slash || begins(mapping.name, "[stack:"))
+		pool = host->intern(host, slash ? slash + 1 : mapping.name);
 	*ret = (struct fp_object){
 		.type = type_of(&mapping),
-		.pool = *mapping.name ? host->intern(host, slash ? slash + 1 : mapping.name) : NULL,
+		.pool = pool,
 		.base = mapping.start,
 		.size = mapping.end - mapping.start,
 	};

@@ -50,7 +50,8 @@ struct type_index {
 struct pass {
 	struct type_index *index;
 	uint64_t steps;
-	unsigned int where; /* PLACE_ALT, PLACE_TYPES: the unit that is read */
+	Dwarf_Die unit;	    /* that is read ... */
+	unsigned int where; /* ... PLACE_ALT, PLACE_TYPES */
 };
 
 static bool take(uint64_t *steps, uint64_t n)
@@ -65,8 +66,9 @@ static bool take(uint64_t *steps, uint64_t n)
 
 /* ---- DIEs ---- */
 
-/* libdw goes along references to siblings on its own, wherever they lead, also when it looks for
- * the end of children that no such reference goes round. So all of them are looked at first. */
+/* To find the end of children that no reference to a sibling leads around, libdw walks on its own,
+ * uncounted; and not every version minds references that lead back. So that way is gone along here
+ * first. */
 static int next_nested(Dwarf_Die *die, Dwarf_Die *ret, uint64_t *steps, unsigned int depth)
 {
 	Dwarf_Attribute value;
@@ -163,7 +165,8 @@ bool die_address(Dwarf_Die *die, uint64_t *ret)
 		memcpy(&address, block.data + 1, sizeof(address));
 	else if ((block.data[0] != DW_OP_addrx && block.data[0] != DW_OP_GNU_addr_index) ||
 		 dwarf_getlocation(&value, &op, &n) || n != 1 ||
-		 dwarf_getlocation_attr(&value, op, &operand) || dwarf_formaddr(&operand, &address))
+		 dwarf_getlocation_attr(&value, op, &operand) || !operand.cu ||
+		 dwarf_formaddr(&operand, &address))
 		return false;
 	/* What the linker dropped is left at zero, or at the very end. */
 	if (!address || address >= UINT64_MAX - 1)
@@ -190,11 +193,12 @@ bool die_strip(Dwarf_Die *die, Dwarf_Die *ret)
 		if (is_wrapping(dwarf_tag(&type))) {
 			if (!dwarf_formref_die(dwarf_attr(&type, DW_AT_type, &value), &type))
 				return false;
-		} else if (!die_has(&type, DW_AT_declaration)) {
+		} else if (die_has(&type, DW_AT_signature)) {
+			if (!dwarf_formref_die(dwarf_attr(&type, DW_AT_signature, &value), &type))
+				return false;
+		} else {
 			*ret = type;
-			return true;
-		} else if (!dwarf_formref_die(dwarf_attr(&type, DW_AT_signature, &value), &type)) {
-			return false;
+			return !die_has(&type, DW_AT_declaration);
 		}
 	}
 	return false;
@@ -388,33 +392,63 @@ static void read_structure(struct pass *pass, Dwarf_Die *die, enum type_kind kin
 		read_scope(pass, die, hash(name, "::"), depth + 1);
 }
 
-static void read_die(struct pass *pass, Dwarf_Die *die, uint64_t scope, unsigned int depth)
+/* The scope of @declaration, which is somewhere in this unit. */
+static bool find_scope(struct pass *pass, const Dwarf_Die *declaration, uint64_t *ret)
+{
+	Dwarf_Die parent = pass->unit, die, next;
+	uint64_t scope = HASH_START;
+
+	for (unsigned int depth = 0; depth < MAX_SCOPES; depth++) {
+		int r = die_first(&parent, &die, &pass->steps);
+
+		if (r || declaration->cu != parent.cu)
+			return false;
+		for (; !(r = die_next(&die, &next, &pass->steps)); die = next)
+			if ((uintptr_t)next.addr > (uintptr_t)declaration->addr)
+				break;
+		if (r < 0)
+			return false;
+		if (die.addr == declaration->addr) {
+			*ret = scope;
+			return true;
+		}
+		if (!name_of(pass, &die, scope, &scope))
+			scope = hash(scope, "::");
+		parent = die;
+	}
+	return false;
+}
+
+/* In a type unit it may be there for the sake of a definition in its scope. */
+static void read_declared(struct pass *pass, Dwarf_Die *die, uint64_t scope, unsigned int depth)
+{
+	Dwarf_Attribute value;
+	Dwarf_Die type;
+	uint64_t name;
+
+	if (dwarf_haschildren(die) <= 0)
+		return;
+	if (!dwarf_formref_die(dwarf_attr(die, DW_AT_signature, &value), &type))
+		type = *die;
+	if (!name_of(pass, &type, scope, &name))
+		read_scope(pass, die, hash(name, "::"), depth + 1);
+}
+
+static void read_type(struct pass *pass, Dwarf_Die *die, uint64_t scope, unsigned int depth)
 {
 	int tag = dwarf_tag(die);
-	uint64_t name = scope;
-	Dwarf_Die type;
+	Dwarf_Attribute value;
+	Dwarf_Die other;
+	uint64_t name;
 	bool named;
 
-	switch (tag) {
-	case DW_TAG_variable:
-		read_variable(pass, die, scope);
-		return;
-	case DW_TAG_namespace:
-		/* One without a name is as good as the scope around it. */
-		named = !name_of(pass, die, scope, &name);
-		read_scope(pass, die, named ? hash(name, "::") : scope, depth + 1);
-		return;
-	case DW_TAG_structure_type:
-	case DW_TAG_class_type:
-	case DW_TAG_union_type:
-	case DW_TAG_enumeration_type:
-	case DW_TAG_typedef:
-	case DW_TAG_base_type:
-		break;
-	default:
+	if (die_has(die, DW_AT_declaration) || die_has(die, DW_AT_signature)) {
+		read_declared(pass, die, scope, depth);
 		return;
 	}
-	if (die_has(die, DW_AT_declaration))
+	/* Declared in one scope and defined in another, as all nested types are in type units. */
+	if (dwarf_formref_die(dwarf_attr(die, DW_AT_specification, &value), &other) &&
+	    !find_scope(pass, &other, &scope))
 		return;
 	named = !name_of(pass, die, scope, &name);
 	if (tag == DW_TAG_enumeration_type)
@@ -422,10 +456,37 @@ static void read_die(struct pass *pass, Dwarf_Die *die, uint64_t scope, unsigned
 	else if (!named)
 		return;
 	else if (tag == DW_TAG_typedef || tag == DW_TAG_base_type)
-		add(pass, TYPE_PLAIN, name, die, die_strip(die, &type) ? 0 : PLACE_INCOMPLETE);
+		add(pass, TYPE_PLAIN, name, die, die_strip(die, &other) ? 0 : PLACE_INCOMPLETE);
 	else
 		read_structure(pass, die, tag == DW_TAG_union_type ? TYPE_UNION : TYPE_STRUCT, name,
 			       depth);
+}
+
+static void read_die(struct pass *pass, Dwarf_Die *die, uint64_t scope, unsigned int depth)
+{
+	uint64_t name;
+
+	switch (dwarf_tag(die)) {
+	case DW_TAG_variable:
+		read_variable(pass, die, scope);
+		break;
+	case DW_TAG_namespace:
+		/* One without a name is as good as the scope around it. */
+		if (!name_of(pass, die, scope, &name))
+			scope = hash(name, "::");
+		read_scope(pass, die, scope, depth + 1);
+		break;
+	case DW_TAG_structure_type:
+	case DW_TAG_class_type:
+	case DW_TAG_union_type:
+	case DW_TAG_enumeration_type:
+	case DW_TAG_typedef:
+	case DW_TAG_base_type:
+		read_type(pass, die, scope, depth);
+		break;
+	default:
+		break;
+	}
 }
 
 /* Returns -1 when it could not be read to its end. */
@@ -449,15 +510,15 @@ static void read_units(struct pass *pass, Dwarf *dwarf, unsigned int where)
 	unsigned int left = MAX_UNITS;
 	Dwarf_CU *unit = NULL;
 	Dwarf_Half version;
-	Dwarf_Die die;
 	uint8_t type;
 	int r = 0;
 
-	while (left-- && !(r = dwarf_get_units(dwarf, unit, &unit, &version, &type, &die, NULL))) {
+	while (left-- &&
+	       !(r = dwarf_get_units(dwarf, unit, &unit, &version, &type, &pass->unit, NULL))) {
 		/* Type units before DWARF 5 have a section of their own. */
 		pass->where = where | (type == DW_UT_type && version < 5 ? PLACE_TYPES : 0);
-		if (type == DW_UT_skeleton || dwarf_tag(&die) == DW_TAG_invalid ||
-		    read_scope(pass, &die, HASH_START, 0) < 0)
+		if (type == DW_UT_skeleton || dwarf_tag(&pass->unit) == DW_TAG_invalid ||
+		    read_scope(pass, &pass->unit, HASH_START, 0) < 0)
 			pass->index->gaps = true;
 	}
 	if (r < 0)

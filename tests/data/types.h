@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* What the programs of test_types.c print: kind|name|path|numbers, as the compiler has them. */
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#define N(x) (unsigned long)(x)
+#define MEMBER(t, p) \
+	printf("member|%s|%s|%lu %lu 0 0\n", #t, #p, N(offsetof(t, p)), N(sizeof(((t *)0)->p)))
+#define ARRAY(t, p)                                                         \
+	printf("member|%s|%s|%lu %lu %lu %lu\n", #t, #p, N(offsetof(t, p)), \
+	       N(sizeof(((t *)0)->p)), N(sizeof(((t *)0)->p[0])),           \
+	       N(sizeof(((t *)0)->p) / sizeof(((t *)0)->p[0])))
+/* Without bounds. */
+#define OPEN(t, p) \
+	printf("member|%s|%s|%lu 0 %lu 0\n", #t, #p, N(offsetof(t, p)), N(sizeof(((t *)0)->p[0])))
+#define SIZE(t) printf("size|%s||%lu\n", #t, N(sizeof(t)))
+#define VALUE(e) printf("value|%s||%lld\n", #e, (long long)(e))
+#define VARIABLE(v) printf("variable|%s||%lu %lu\n", #v, N(&v), N(sizeof(v)))
+#define FUNCTION(f) printf("variable|%s||%lu 0\n", #f, N(&f))
+
+/* Where this program is mapped. */
+static void print_mappings(void)
+{
+	FILE *maps = fopen("/proc/self/maps", "r");
+	unsigned long start, offset;
+	char line[512], access[8];
+
+	while (fgets(line, sizeof(line), maps))
+		if (strstr(line, "/prog") &&
+		    sscanf(line, "%lx-%*x %7s %lx", &start, access, &offset) == 3)
+			printf("mapping|%s||%lu %lu\n", access, start, offset);
+	fclose(maps);
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* The first unit of the program in types.c: of most types it knows but the name. */
+struct wide;
+typedef struct later later_t;
+enum conflict_here { CONFLICT = 1 };
+enum agreed_here { AGREED = 11 };
+
+extern int used_elsewhere;
+int here = CONFLICT;
+enum conflict_here conflict_here = CONFLICT;
+enum agreed_here agreed_here = AGREED;
+static int twin = 1;
+static int one_is_global = 5;
+
+later_t *first(later_t *later, struct wide *wide, int **ret)
+{
+	static int calls;
+
+	*ret = calls++ % 2 ? &twin : &one_is_global;
+	return wide ? later : (later_t *)0;
+}
