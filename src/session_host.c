@@ -390,6 +390,7 @@ static uint64_t next_time(uint64_t since_ns, uint64_t pause_ns)
 static bool walk_all(struct target_host *t)
 {
 	uint64_t now = clock_now_ns();
+	clock_t cpu = clock();
 
 	if (now < t->refresh_ns)
 		return false;
@@ -401,6 +402,8 @@ static bool walk_all(struct target_host *t)
 	}
 	t->refresh_ns = next_time(now, WALK_PAUSE_NS);
 	t->missed = false;
+	log_info("looked at all objects of process %d: %.1f ms of CPU", t->host.pid,
+		 (double)(clock() - cpu) * 1e3 / CLOCKS_PER_SEC);
 	return true;
 }
 
