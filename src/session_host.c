@@ -391,19 +391,23 @@ static bool walk_all(struct target_host *t)
 {
 	uint64_t now = clock_now_ns();
 	clock_t cpu = clock();
+	bool any = false;
 
 	if (now < t->refresh_ns)
 		return false;
 	begin_round(t);
 	for (unsigned int i = 0; i < t->nr; i++) {
 		t->asking = t->opened[i].provider->name;
-		if (t->opened[i].provider->refresh)
-			t->opened[i].provider->refresh(t->opened[i].self);
+		if (!t->opened[i].provider->refresh)
+			continue;
+		t->opened[i].provider->refresh(t->opened[i].self);
+		any = true;
 	}
 	t->refresh_ns = next_time(now, WALK_PAUSE_NS);
 	t->missed = false;
-	log_info("looked at all objects of process %d: %.1f ms of CPU", t->host.pid,
-		 (double)(clock() - cpu) * 1e3 / CLOCKS_PER_SEC);
+	if (any)
+		log_info("looked at all objects of process %d: %.1f ms of CPU", t->host.pid,
+			 (double)(clock() - cpu) * 1e3 / CLOCKS_PER_SEC);
 	return true;
 }
 
