@@ -254,8 +254,7 @@ static void open_target(struct target_host *t, const struct image *image)
 	t->image = image;
 	r = memory_open(t->host.pid, &t->memory);
 	if (r) {
-		log_info("cannot look into process %d: %s", t->host.pid, strerror(-r));
-		t->session->refused++;
+		t->session->refused += r != -ESRCH;
 		return;
 	}
 	begin_round(t);
@@ -434,7 +433,9 @@ int hosts_fault(struct hosts *h, const struct fault *fault, const struct object_
 	out_ns = swapped_ns(t, fault, page, &resolution_ns);
 	if (t && t->memory)
 		memory_came_in(t->memory, page, fault->time_ns);
-	if (t)
+	if (!t || !t->memory)
+		r = -ENODATA;
+	else
 		r = ask(t, fault, &provider, &object);
 	if (t && t->memory && t->missed && walk_all(t))
 		r = ask(t, fault, &provider, &object);
@@ -528,8 +529,8 @@ int hosts_finish(struct hosts *h)
 			(unsigned long long)uncovered >> 20);
 	if (h->refused)
 		profile_warn(h->profile,
-			     "what the faults of %llu processes hit: they were gone, or too many, "
-			     "or may not be read",
+			     "what the faults of %llu processes hit: they are too many, or may not "
+			     "be read",
 			     (unsigned long long)h->refused);
 	return r;
 }
