@@ -32,7 +32,7 @@ stop() {
 }
 
 cleanup() {
-	trap '' INT TERM HUP
+	trap '' INT TERM HUP PIPE
 	[ -z "$profiler" ] || stop TERM "$profiler"
 	[ -z "$proxy" ] || stop TERM "$proxy"
 	# The proxy's client dies with it, but not at once.
@@ -182,6 +182,7 @@ done
 trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
+trap 'exit 141' PIPE
 work=$(mktemp -d "${TMPDIR:-/tmp}/faultprof-demo.XXXXXX") || exit 1
 # It is code, so it is loaded only from where others cannot write.
 (umask 077 && cp "$provider" "$work/provider_coldproxy.so") || die "cannot write to $work"

@@ -322,6 +322,13 @@ int visit_read(struct visit *visit, uint64_t address, void *buf, size_t size)
 	return r;
 }
 
+int visit_try(struct visit *visit, uint64_t address, void *buf, size_t size)
+{
+	const struct fp_host *host = visit->owners->host;
+
+	return host->read(host, address, buf, size, NULL);
+}
+
 uint64_t visit_pointer(struct visit *visit, uint64_t address)
 {
 	uint64_t pointer;
@@ -432,8 +439,8 @@ static uint32_t claim(const struct owners *owners, uint64_t address, uint32_t si
 
 int owners_find(struct owners *owners, uint64_t address, uint64_t time_ns, struct fp_object *ret)
 {
-	int r = owners->in_class[WAIT_CLASS] ? -ENODATA : -ENOENT;
 	uint32_t since = owners->clock, index;
+	bool found = false, younger = false;
 	struct visit visit;
 
 	for (unsigned int i = 0; i < MAX_TRIES; i++) {
@@ -447,17 +454,19 @@ int owners_find(struct owners *owners, uint64_t address, uint64_t time_ns, struc
 		if (!index)
 			continue;
 		if (visit.connection.born_ns > time_ns + visit.connection.resolution_ns) {
-			r = r ? -ENOENT : 0;
+			younger = true;
 			continue;
 		}
 		/* One that cannot say how old it is may share the object with one that can. */
-		if (r || visit.connection.born_ns)
+		if (!found || visit.connection.born_ns)
 			fill_object(owners, &owners->records[index], &visit, &owners->found, ret);
-		r = 0;
+		found = true;
 		if (visit.connection.born_ns)
 			break;
 	}
-	return r;
+	if (found)
+		return 0;
+	return owners->in_class[WAIT_CLASS] && !younger ? -ENODATA : -ENOENT;
 }
 
 /* Has a root before this one, visited a moment ago, told of the same object? */

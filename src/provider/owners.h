@@ -42,6 +42,8 @@ int owners_walk(struct owners *owners, fp_object_fn fn, void *arg);
 
 /* host->read(); notes an absent page, so that the visit is repeated. */
 int visit_read(struct visit *visit, uint64_t address, void *buf, size_t size);
+/* The same, but an absent page is not noted: for what is read in another way then. */
+int visit_try(struct visit *visit, uint64_t address, void *buf, size_t size);
 /* An 8-byte pointer; 0 also when it cannot be read. */
 uint64_t visit_pointer(struct visit *visit, uint64_t address);
 /* Adds an object of this root; to add it again changes nothing. Strings stay with the caller. 0 or

@@ -13,6 +13,7 @@ static const struct {
 	const struct fp_provider *provider;
 	bool by_name; /* slows the target down, so only when asked for */
 } built_in[] = {
+	{ &provider_haproxy, false },
 	{ &provider_nginx, false },
 	{ &provider_malloc, true },
 	{ &provider_mapping, false },

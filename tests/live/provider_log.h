@@ -100,16 +100,16 @@ static int logged_open(const struct fp_provider *provider, const struct fp_host 
 	return 0;
 }
 
-/* Exports it for @inner. */
-#define PROVIDER_LOGGED(inner)                                                 \
+/* Exports it for @inner, under the same @label. */
+#define PROVIDER_LOGGED(inner, label)                                          \
 	static int logged_open_##inner(const struct fp_host *host, void **ret) \
 	{                                                                      \
 		return logged_open(&(inner), host, ret);                       \
 	}                                                                      \
 	const struct fp_provider faultprof_provider = {                        \
 		.abi = FAULTPROF_PROVIDER_ABI,                                 \
-		.name = #inner,                                                \
-		.help = "what " #inner " says, and a log of it",               \
+		.name = label,                                                 \
+		.help = "what " label " says, and a log of it",                \
 		.open = logged_open_##inner,                                   \
 		.present = logged_present,                                     \
 		.refresh = logged_refresh,                                     \

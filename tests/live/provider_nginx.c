@@ -3,4 +3,4 @@
 #include "provider/registry.h"
 #include "provider_log.h"
 
-PROVIDER_LOGGED(provider_nginx);
+PROVIDER_LOGGED(provider_nginx, "nginx");

@@ -226,4 +226,4 @@ static const struct fp_provider owner_provider = {
 	.close = owner_close,
 };
 
-PROVIDER_LOGGED(owner_provider);
+PROVIDER_LOGGED(owner_provider, "owner");

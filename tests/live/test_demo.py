@@ -101,6 +101,17 @@ def test_ordinary_user():
     check("could not observe: faults in user mode only" in text, "it does not say what is missing")
 
 
+@test_on_host
+def test_closed_pipe():
+    """Who reads it ends early, as head does."""
+    before = machine()
+    script = [SCRIPT, FAULTPROF, COLDPROXY, PROVIDER]
+    done = subprocess.run(["sh", "-c", '"$@" | grep -m1 "conn_process"', "sh"] + script,
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=60)
+    equal(done.returncode, 0, "grep")
+    wait_for(lambda: machine() == before, 20, "the machine to be as before")
+
+
 # Where in its course, and how: Ctrl-C goes to the whole group, kill to make or the script alone.
 @cases_on_host("interrupted", [
     ("Ctrl-C at the start", "", signal.SIGINT, os.killpg),

@@ -10,40 +10,8 @@ import struct
 import subprocess
 import time
 
-from lab import (BUILD, VM, Cgroup, Skip, Swap, Target, check, end, equal, fewer, main, procstat, read,
-                 start, status, test_on_host, write)
-
-PAGE = 4096
-# FAULTPROF_STORM=60: that many seconds of reading 1 GB of swapped out memory.
-STORM_SECONDS = int(os.environ.get("FAULTPROF_STORM", "20"))
-
-
-class LargeSwap(Swap):
-    SIZE = 1200 << 20
-
-
-class Cold(Target):
-    """tests/live/cold.c: memory whose words hold their own addresses."""
-
-    def __init__(self, megabytes, cgroup=None):
-        Target.__init__(self, str(megabytes), 0, binary=os.path.join(BUILD, "tests", "cold"),
-                        cgroup=cgroup)
-        self.base, self.bytes = map(int, self.line(10).split())
-
-    def do(self, what, first=0, pages=0):
-        self.process.stdin.write(("%s %d %d\n" % (what, first, pages)).encode())
-        return self.line(100)
-
-    def smaps(self, key):
-        """Bytes, as the kernel itself sums them up, of the mappings that lie in our memory."""
-        total, inside = 0, False
-        for line in read("/proc/%d/smaps" % self.pid).splitlines():
-            match = re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line)
-            if match:
-                inside = self.base <= int(match.group(1), 16) < self.base + self.bytes
-            elif inside and line.startswith(key + ":"):
-                total += int(line.split()[1]) * 1024
-        return total
+from lab import (BUILD, PAGE, STORM_SECONDS, VM, Cgroup, Cold, LargeSwap, Skip, Swap, Target, check, end,
+                 equal, fewer, main, procstat, read, start, status, swapped_in, test_on_host, write)
 
 
 class Reader:
@@ -76,15 +44,15 @@ class Reader:
         return self.answer()
 
 
-def swapped_in():
-    return int(re.search(r"^pswpin (\d+)", read("/proc/vmstat"), re.M).group(1))
-
-
 @contextlib.contextmanager
 def cold(megabytes, swap=Swap):
-    with swap(), Cgroup() as cgroup, Cold(megabytes, cgroup) as target:
-        target.cgroup = cgroup
-        yield target
+    with swap(), Cgroup() as cgroup:
+        free = int(re.search(r"^SwapFree: *(\d+)", read("/proc/meminfo"), re.M).group(1)) >> 10
+        if free < megabytes + megabytes // 20:
+            raise Skip("only %d MB of swap are free" % free)
+        with Cold(megabytes, cgroup) as target:
+            target.cgroup = cgroup
+            yield target
 
 
 @test_on_host
