@@ -17,7 +17,7 @@ WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes $(if $(C
 BASE_CFLAGS = -std=gnu11 -D_GNU_SOURCE $(WARN) $(CFLAGS) -MMD -MP -MF $@.d -MT $@
 ALL_CFLAGS = $(BASE_CFLAGS) -DFP_VERSION='"$(VERSION)"' -DFP_PROVIDER_DIR='"$(PREFIX)/lib/faultprof"' \
 	-Isrc -Iinclude -I$(BUILD)
-LIBS := -lbpf -ldw -lelf -llzma -ljansson -lcap -lstdc++ -lm
+LIBS := -lbpf -ldw -lelf -llzma -ljansson -lcap -lstdc++ -lm -lpthread
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
 
 SBINDIR := $(DESTDIR)$(PREFIX)/sbin
@@ -29,10 +29,15 @@ FISHDIR := $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 SRC := $(wildcard src/*.c src/*/*.c)
 OBJ := $(SRC:%.c=$(BUILD)/%.o)
 LIB := $(filter-out $(BUILD)/src/main.o,$(OBJ))
-EXAMPLES := $(patsubst examples/%.c,$(BUILD)/%,$(wildcard examples/*.c))
+programs = $(filter-out $(1)/provider_%,$(wildcard $(1)/*.c)) # providers are shared objects
+EXAMPLES := $(patsubst examples/%.c,$(BUILD)/%,$(call programs,examples))
+PROVIDERS := $(patsubst examples/%.c,$(BUILD)/%.so,$(wildcard examples/provider_*.c))
+SKELETONS := $(patsubst bpf/%.bpf.c,$(BUILD)/%.skel.h,$(wildcard bpf/*.bpf.c))
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/*.c))
-LIVE := $(patsubst tests/live/%.c,$(BUILD)/tests/%,$(wildcard tests/live/*.c))
-BENCH := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
+LIVE := $(patsubst tests/live/%.c,$(BUILD)/tests/%,$(call programs,tests/live))
+LIVE_PROVIDERS := $(patsubst tests/live/%.c,$(BUILD)/tests/%.so,$(wildcard tests/live/provider_*.c))
+BENCH := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(call programs,tests/bench))
+BENCH_PROVIDERS := $(patsubst tests/bench/%.c,$(BUILD)/bench/%.so,$(wildcard tests/bench/provider_*.c))
 
 C_FILES := $(SRC) $(wildcard src/*.h src/*/*.h bpf/*.[ch] include/*/*.h examples/*.c tests/*/*.c)
 SHELL_FILES := .ci/run tests/run tests/packages tests/include_rule.sh tests/vm/run \
@@ -46,7 +51,7 @@ say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2))
 .PHONY: deps units lives sanitized benches # for the targets above
 .DELETE_ON_ERROR:
 
-all: $(BUILD)/faultprof $(EXAMPLES)
+all: $(BUILD)/faultprof $(EXAMPLES) $(PROVIDERS)
 
 $(BUILD)/faultprof: $(OBJ)
 	$(call say,LINK,$@)
@@ -58,18 +63,19 @@ $(BUILD)/%.o: %.c
 	$(Q)$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
 # clang for BPF does not look where Debian keeps <asm/types.h>.
-$(BUILD)/faults.bpf.o: $(wildcard bpf/*) include/faultprof/event.h
+$(BUILD)/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h include/faultprof/*.h)
 	@mkdir -p $(@D)
-	$(call say,BPF,bpf/faults.bpf.c)
+	$(call say,BPF,$<)
 	$(Q)$(CLANG) -O2 -g -target bpf -D__TARGET_ARCH_x86 -mcpu=v3 \
 		-idirafter /usr/include/$(shell $(CC) -print-multiarch) -Wall -Werror -Iinclude -Ibpf \
-		-c -o $@ bpf/faults.bpf.c
+		-c -o $@ $<
 	$(Q)$(BPFTOOL) gen object $@.linked $@ && mv $@.linked $@
 
-$(BUILD)/faults.skel.h: $(BUILD)/faults.bpf.o
-	$(Q)$(BPFTOOL) gen skeleton $< name faults > $@
+.PRECIOUS: $(BUILD)/%.bpf.o
+$(BUILD)/%.skel.h: $(BUILD)/%.bpf.o
+	$(Q)$(BPFTOOL) gen skeleton $< name $* > $@
 
-$(filter $(BUILD)/src/collect/%,$(OBJ)): | $(BUILD)/faults.skel.h
+$(filter $(BUILD)/src/collect/%,$(OBJ)): | $(SKELETONS)
 
 $(BUILD)/%: examples/%.c
 	@mkdir -p $(@D)
@@ -81,11 +87,34 @@ $(BUILD)/tests/%: tests/unit/%.c $(LIB)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< $(LIB) $(LIBS) -lcmocka
 
+$(BUILD)/provider_%.so: examples/provider_%.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(BASE_CFLAGS) -shared -fPIC -Iinclude $(LDFLAGS) -o $@ $<
+
+# These are made as the tool's own are, on its index of owners.
+$(BUILD)/tests/provider_%.so: tests/live/provider_%.c src/provider/owners.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(BASE_CFLAGS) -shared -fPIC -Isrc -Iinclude $(LDFLAGS) -o $@ $^
+
+$(BUILD)/tests/provider_nginx.so: src/provider/nginx.c src/provider/nginx_visit.c
+
 # Programs to be profiled: always optimized, without frame pointers, as distributions build theirs.
 $(LIVE): $(BUILD)/tests/%: tests/live/%.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(BASE_CFLAGS) -O2 -g -fomit-frame-pointer -o $@ $< -lpthread
+
+$(BUILD)/tests/alloc-static: tests/live/alloc.c
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)$(CC) $(BASE_CFLAGS) -O2 -g -static -DALLOC_STATIC -o $@ $< -lpthread
+
+$(BUILD)/bench/provider_%.so: tests/bench/provider_%.c src/provider/owners.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(BASE_CFLAGS) -shared -fPIC -Isrc -Iinclude $(LDFLAGS) -o $@ $^
 
 $(BENCH): $(BUILD)/bench/%: tests/bench/%.c
 	@mkdir -p $(@D)
@@ -96,8 +125,8 @@ deps:
 	@tests/packages build
 
 units: $(UNIT)
-lives: $(LIVE)
-benches: $(BENCH)
+lives: $(LIVE) $(LIVE_PROVIDERS) $(BUILD)/tests/alloc-static
+benches: $(BENCH) $(BENCH_PROVIDERS)
 
 # The unit tests again, and all that they run, with every read and write checked.
 sanitized:
@@ -121,7 +150,7 @@ bench:
 demo:
 	@tests/packages demo
 	$(Q)$(MAKE) $(SUB) all
-	@examples/demo.sh $(BUILD)/faultprof $(BUILD)/coldproxy
+	@examples/demo.sh $(BUILD)/faultprof $(BUILD)/coldproxy $(BUILD)/provider_coldproxy.so
 
 install: $(BUILD)/faultprof
 	install -d $(SBINDIR) $(MAN8DIR) $(BASHDIR) $(ZSHDIR) $(FISHDIR)
@@ -145,7 +174,7 @@ format:
 # it left out is not worth a line for each file.
 lint:
 	@tests/packages lint
-	$(Q)$(MAKE) $(SUB) $(BUILD)/faults.skel.h
+	$(Q)$(MAKE) $(SUB) $(SKELETONS)
 	@rc=0; \
 	clang-format-14 --dry-run --Werror $(C_FILES) || rc=1; \
 	clang-tidy-14 --quiet --warnings-as-errors='*' $(SRC) $(wildcard examples/*.c) -- -std=gnu11 \
@@ -154,4 +183,5 @@ lint:
 	mandoc -T lint -W warning src/faultprof.8 || rc=1; \
 	exit $$rc
 
--include $(patsubst %,%.d,$(OBJ) $(UNIT) $(LIVE) $(BENCH) $(EXAMPLES))
+-include $(patsubst %,%.d,$(OBJ) $(UNIT) $(LIVE) $(BENCH) $(EXAMPLES) $(PROVIDERS) $(LIVE_PROVIDERS) \
+	$(BENCH_PROVIDERS))

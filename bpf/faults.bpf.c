@@ -55,6 +55,7 @@ static __always_inline int begin(fp_u64 address, fp_u64 error, fp_u64 ip)
 	state->ip = ip;
 	state->minor = task->min_flt;
 	state->major = task->maj_flt;
+	state->switches = task->nvcsw;
 	if (!fentry_tier && task->mm)
 		state->anon = task->mm->rss_stat[MM_ANONPAGES].count;
 	state->phase = IN_FAULT;
@@ -144,7 +145,7 @@ static __always_inline void send_fault(struct scratch *s, enum walk_result resul
  * Of a kernel-mode fault, the site is its owner, found on the user stack.
  */
 static __always_inline bool tell(struct task_struct *task, struct fp_site_key *key, fp_u64 address,
-				 fp_u64 stall_ns)
+				 fp_u64 stall_ns, bool unsettled)
 {
 	bool detail = key->major || key->kind == FP_SWAP_CACHE || key->kind == FP_SWAP_IN ||
 		      stall_ns >= slow_ns;
@@ -181,8 +182,25 @@ static __always_inline bool tell(struct task_struct *task, struct fp_site_key *k
 	fault->access = key->access;
 	fault->mode = key->mode;
 	fault->major = key->major;
+	fault->unsettled = unsettled;
 	send_fault(s, result, key, detail);
 	return true;
+}
+
+static __always_inline void tell_major(struct task_struct *task, fp_u64 address, enum fp_kind kind)
+{
+	struct fp_major_event event = {
+		.h = { .size = sizeof(event),
+		       .type = FP_EVENT_MAJOR,
+		       .time_ns = bpf_ktime_get_ns(),
+		       .pid = task->tgid,
+		       .tid = task->pid },
+		.address = address,
+		.kind = kind,
+	};
+
+	if (bpf_ringbuf_output(&ring, &event, sizeof(event), BPF_RB_NO_WAKEUP))
+		lose(FP_LOSS_OUTCOME);
 }
 
 static __always_inline fp_u64 since(fp_u64 start_ns)
@@ -197,7 +215,8 @@ static __always_inline fp_u64 since(fp_u64 start_ns)
  * good, right before its own counters of the task. Costs a fraction of a perf event, but does not
  * say what the outcome is. So a fault is DONE, and counted by its successor, when the counters
  * have told. A major one is left to its perf event, which comes next: reading a page is counted,
- * too. What remains, a fault that is major for being retried, is found out (FP_LOSS_OUTCOME).
+ * too. What remains, a fault that is major for being retried, had to wait: it is sent as unsettled,
+ * and if the perf event comes, corrected.
  */
 SEC("tp_btf/count_memcg_events")
 int BPF_PROG(on_account, struct mem_cgroup *group, int item)
@@ -222,7 +241,7 @@ int BPF_PROG(on_account, struct mem_cgroup *group, int item)
 	key.access = access_of(state);
 	key.mode = state->ip ? FP_USER : FP_KERNEL;
 	key.ip[0] = state->ip;
-	if (tell(task, &key, state->address, state->stall_ns)) {
+	if (tell(task, &key, state->address, state->stall_ns, slept(task, state))) {
 		count_fault(my_counts(), false);
 		state->phase = TOLD;
 	} else {
@@ -265,7 +284,7 @@ static __always_inline int complete(struct bpf_perf_event_data *ctx, bool major)
 		if (phase == TOLD) {
 			if (c)
 				c->major++;
-			lose(FP_LOSS_OUTCOME);
+			tell_major(task, ctx->addr, kind_of(state, true));
 			return 0;
 		}
 		stall_ns = since(state->start_ns);
@@ -280,7 +299,7 @@ static __always_inline int complete(struct bpf_perf_event_data *ctx, bool major)
 	key.mode = ctx->regs.cs & 3 ? FP_USER : FP_KERNEL;
 	key.ip[0] = ctx->regs.ip;
 	count_fault(c, major);
-	if (!tell(task, &key, ctx->addr, stall_ns)) {
+	if (!tell(task, &key, ctx->addr, stall_ns, false)) {
 		remember_site(state, &key);
 		count_remembered(state, stall_ns);
 	}

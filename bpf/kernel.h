@@ -58,7 +58,7 @@ struct task_struct {
 	int pid, tgid;
 	unsigned int flags;
 	int pagefault_disabled;
-	unsigned long min_flt, maj_flt;
+	unsigned long min_flt, maj_flt, nvcsw;
 	struct mm_struct *mm;
 	struct signal_struct *signal;
 	char comm[16];

@@ -188,6 +188,21 @@ static __always_inline enum fp_kind kind_by_handler(const struct task_state *sta
 	return FP_ZERO;
 }
 
+static __always_inline bool slept(const struct task_struct *task, const struct task_state *state)
+{
+	return task->nvcsw != state->switches;
+}
+
+/* A fault that moved no counter, but slept, waited for a page that another thread's fault brought:
+ * from swap, when the process has pages there. */
+static __always_inline bool waited_for_swap(const struct task_state *state)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	return slept(task, state) && task->mm &&
+	       task->mm->rss_stat[MM_SWAPENTS].count > 0;
+}
+
 static __always_inline enum fp_kind kind_by_counter(const struct task_state *state, bool major)
 {
 	fp_u16 saw = state->saw;
@@ -208,8 +223,12 @@ static __always_inline enum fp_kind kind_by_counter(const struct task_state *sta
 		return FP_HUGE;
 	if (major)
 		return FP_SWAP_IN;
+	if (saw & SAW_ANON)
+		return FP_ZERO;
+	if (waited_for_swap(state))
+		return FP_SWAP_CACHE;
 	/* Reading an untouched page maps the zero page, which no counter counts. */
-	return saw & SAW_ANON || !write ? FP_ZERO : FP_OTHER;
+	return write ? FP_OTHER : FP_ZERO;
 }
 
 static __always_inline enum fp_kind kind_of(const struct task_state *state, bool major)

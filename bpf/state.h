@@ -43,6 +43,7 @@ struct task_state {
 	fp_u64 address;
 	fp_u64 ip;	     /* of the user instruction that faulted; 0: kernel mode */
 	fp_u64 minor, major; /* what the kernel had counted at the start */
+	fp_u64 switches;     /* likewise, when the thread went to sleep */
 	__s64 anon;	     /* global part of the RSS counter at the start */
 };
 

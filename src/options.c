@@ -197,6 +197,82 @@ static int set_provider(struct options *o, const char *text)
 	return set_text("--provider", text, &o->providers);
 }
 
+static int set_alloc_min(struct options *o, const char *text)
+{
+	unsigned long value;
+	int r = parse_number("alloc-min", text, 1 << 30, &value);
+
+	if (!r) {
+		o->alloc_min = value;
+		o->alloc_given = true;
+	}
+	return r;
+}
+
+static void release_allocator(struct fp_allocator *allocator)
+{
+	free((char *)allocator->alloc);
+	free((char *)allocator->free);
+}
+
+/* The number of an argument that stands in a register. */
+static bool parse_argument(const char *text, int *ret)
+{
+	if (*text < '0' || *text > '5' || text[1])
+		return false;
+	*ret = *text - '0';
+	return true;
+}
+
+static int parse_part(const char *part, struct fp_allocator *a)
+{
+	const char **text = NULL;
+	bool fits = true;
+
+	if (!strncmp(part, "alloc=", 6) && part[6])
+		text = &a->alloc;
+	else if (!strncmp(part, "free=", 5) && part[5])
+		text = &a->free;
+	else if (!strncmp(part, "size=", 5))
+		fits = parse_argument(part + 5, &a->size_arg);
+	else if (!strncmp(part, "object=", 7))
+		fits = parse_argument(part + 7, &a->free_arg);
+	else
+		fits = false;
+	if (!fits || (text && *text))
+		return -EINVAL;
+	if (text)
+		*text = strdup(strchr(part, '=') + 1);
+	return text && !*text ? -ENOMEM : 0;
+}
+
+static int set_alloc_fn(struct options *o, const char *text)
+{
+	struct fp_allocator a = { .size_arg = -1, .count_arg = -1, .old_arg = -1, .tag_arg = -1 };
+	char *copy = strdup(text), *save, *part;
+	int r = copy ? 0 : -ENOMEM;
+
+	for (part = r ? NULL : strtok_r(copy, ",", &save); !r && part;
+	     part = strtok_r(NULL, ",", &save))
+		r = parse_part(part, &a);
+	free(copy);
+	if (!r && (!a.alloc || !a.free || a.size_arg < 0))
+		r = -EINVAL;
+	if (r == -EINVAL)
+		log_error("--alloc-fn wants alloc=SYMBOL,free=SYMBOL,size=N and perhaps object=N, "
+			  "numbers of arguments from 0 to 5, not '%s'",
+			  text);
+	if (!r)
+		r = grow(&o->alloc_fns, o->nr_alloc_fns, sizeof(*o->alloc_fns));
+	if (r) {
+		release_allocator(&a);
+		return r;
+	}
+	a.name = a.alloc;
+	o->alloc_fns[o->nr_alloc_fns++] = a;
+	return 0;
+}
+
 static int set_sites(struct options *o, const char *text)
 {
 	unsigned long value;
@@ -272,6 +348,10 @@ static const struct {
 	{ 0, "tier", "TIER", set_tier, "measure by fentry, tracepoint or perf (default: auto)" },
 	{ 0, "provider", "NAME|FILE", set_provider,
 	  "ask this one, too, whose memory it is; none: ask nobody" },
+	{ 0, "alloc-min", "BYTES", set_alloc_min,
+	  "ages of what malloc gives, from this size on (default 4096)" },
+	{ 0, "alloc-fn", "FUNCTIONS", set_alloc_fn,
+	  "and of what alloc=SYMBOL,free=SYMBOL,size=ARGUMENT give" },
 	{ 0, "sites", "N", set_sites, "places in the code that can be told apart (default 8192)" },
 	{ 0, "ring", "KB", set_ring, "buffer for faults recorded one by one (default 4096)" },
 	{ 0, "probe", NULL, set_probe, "say what this kernel and these privileges allow" },
@@ -327,6 +407,34 @@ static int check_targets(const struct options *o, bool dashes)
 	return given == 1 ? 0 : -EINVAL;
 }
 
+/* Is @name an element of the comma-separated @list? */
+static bool has_element(const char *list, const char *name)
+{
+	size_t length = strlen(name);
+
+	while (strncmp(list, name, length) || (list[length] && list[length] != ',')) {
+		list = strchr(list, ',');
+		if (!list)
+			return false;
+		list++;
+	}
+	return true;
+}
+
+/* What allocators give is known to one provider alone. */
+static int check_providers(struct options *o)
+{
+	if (!o->alloc_given && !o->nr_alloc_fns)
+		return 0;
+	if (!o->providers)
+		o->providers = "malloc";
+	if (has_element(o->providers, "malloc"))
+		return 0;
+	log_error("--alloc-min and --alloc-fn are for the provider malloc: --provider %s,malloc",
+		  o->providers);
+	return -EINVAL;
+}
+
 int options_parse(int argc, char **argv, struct options *ret)
 {
 	struct options o = {
@@ -336,6 +444,7 @@ int options_parse(int argc, char **argv, struct options *ret)
 		.stacks = true,
 		.inherit = true,
 		.slow_ns = 1000000,
+		.alloc_min = 4096,
 	};
 	struct option longs[NR + 1] = { 0 };
 	char shorts[2 * NR + 3] = "+:";
@@ -362,6 +471,8 @@ int options_parse(int argc, char **argv, struct options *ret)
 	if (!r && optind < argc)
 		o.command = argv + optind;
 	if (!r)
+		r = check_providers(&o);
+	if (!r)
 		r = check_targets(&o, optind > 1 && !strcmp(argv[optind - 1], "--"));
 	if (r)
 		options_release(&o);
@@ -372,6 +483,11 @@ int options_parse(int argc, char **argv, struct options *ret)
 
 void options_release(struct options *options)
 {
+	for (size_t i = 0; i < options->nr_alloc_fns; i++)
+		release_allocator(&options->alloc_fns[i]);
+	free(options->alloc_fns);
 	free(options->pids);
+	options->alloc_fns = NULL;
+	options->nr_alloc_fns = 0;
 	options->pids = NULL;
 }

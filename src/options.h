@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "faultprof/provider.h"
 #include "model/sink.h"
 #include "model/tier.h"
 
@@ -27,7 +28,11 @@ struct options {
 	bool stacks, inherit;
 	uint64_t slow_ns;
 	enum tier tier;
-	const char *providers;		/* names and paths, or "none"; NULL: the default ones */
+	const char *providers; /* names and paths, or "none"; NULL: the default ones */
+	uint64_t alloc_min;    /* bytes */
+	bool alloc_given;
+	struct fp_allocator *alloc_fns; /* owned, as their names are */
+	size_t nr_alloc_fns;
 	unsigned int sites, ring_bytes; /* 0: default */
 	unsigned int verbose;
 };

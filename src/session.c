@@ -19,8 +19,10 @@
 #include "base/output.h"
 #include "base/privilege.h"
 #include "base/text.h"
+#include "collect/births.h"
 #include "collect/collector.h"
 #include "collect/command.h"
+#include "provider/malloc.h"
 #include "session_host.h"
 #include "session_profile.h"
 #include "session_targets.h"
@@ -41,6 +43,8 @@ struct session {
 	struct output output;
 	struct targets targets;
 	struct providers providers;
+	struct birth_register *births; /* NULL: nobody asks for it, or it is refused */
+	int births_error;
 	struct hosts hosts;
 	struct tally tally;
 	struct profile profile;
@@ -194,7 +198,7 @@ static int find_targets(struct session *s)
 		.options = s->options,
 		.collector = s->collector,
 		.profile = &s->profile,
-		.helper = s->output.helper,
+		.helpers = { s->output.helper },
 	};
 	return targets_first(&s->targets, s->command.pid);
 }
@@ -211,9 +215,24 @@ static int choose_providers(struct session *s)
 		.providers = &s->providers,
 		.mappings = s->collector->mappings,
 		.symbolizer = s->symbolizer,
+		.births = s->births,
+		.births_error = s->births_error,
 		.profile = &s->profile,
 	};
 	return r;
+}
+
+/* Only providers that were asked for watch allocators. That it is refused, they will tell. */
+static void open_births(struct session *s)
+{
+	const struct options *o = s->options;
+
+	if (!o->providers || !strcmp(o->providers, "none"))
+		return;
+	s->births_error = births_open(0, o->verbose > 1, &s->births);
+	if (s->births)
+		s->targets.helpers[1] = births_helper(s->births);
+	provider_malloc_set(o->alloc_min, o->alloc_fns, o->nr_alloc_fns);
 }
 
 static int start(struct session *s)
@@ -224,6 +243,7 @@ static int start(struct session *s)
 		log_error("cannot attach to page faults: %s; %s", strerror(-r), error_remedy(r));
 		return r;
 	}
+	open_births(s);
 	r = collector_drop_privileges(s->collector);
 	if (r) {
 		log_error(
@@ -373,6 +393,7 @@ static int report(struct session *s)
 static void release(struct session *s)
 {
 	hosts_release(&s->hosts);
+	births_close(s->births);
 	providers_release(&s->providers);
 	collector_free(s->collector);
 	symbolizer_free(s->symbolizer);

@@ -20,11 +20,13 @@
 #include "base/log.h"
 #include "collect/memory.h"
 #include "model/profile.h"
+#include "session_watch.h"
 #include "symbolize/types.h"
 
 #define MAX_TARGETS 256
 #define PAUSE 100 /* times what the work took, until it is done again */
-#define MIN_PAUSE_NS 100000000ULL
+#define SCAN_PAUSE_NS 100000000ULL
+#define WALK_PAUSE_NS 1000000000ULL
 
 struct opened {
 	const struct fp_provider *provider;
@@ -50,10 +52,12 @@ struct target_host {
 	struct stack stacks[MAX_STACKS];
 	unsigned int nr_stacks;
 	const char *asking; /* the provider at work, for its warnings */
+	bool busy;	    /* it was told that watched functions are called very often */
 	struct strings strings;
 	uint64_t round_ns;	      /* when this one began */
 	uint64_t refresh_ns, scan_ns; /* when that is due again */
 	struct pages_scan scan;	      /* the last one */
+	bool missed;		      /* a fault whose object a walk over all may tell */
 	struct target_host *next;
 };
 
@@ -113,7 +117,7 @@ static int bias_of(const struct target_host *t, uint64_t *ret)
 
 		if (region->binary == t->image->own)
 			return symbolizer_bias(t->session->symbolizer, region->binary,
-					       region->start, region->offset, ret);
+					       region->start, region->offset, region->exec, ret);
 	}
 	return -ENOENT;
 }
@@ -159,6 +163,24 @@ static int host_enumerator(const struct fp_host *host, const char *name, int64_t
 		       : -ENODATA;
 }
 
+static int host_watch(const struct fp_host *host, const struct fp_allocator *allocator)
+{
+	const struct target_host *t = target_of(host);
+	const struct hosts *h = t->session;
+
+	if (!h->births)
+		return h->births_error ? h->births_error : -ENOTSUP;
+	return watch_allocator(h->births, h->symbolizer, t->image, host->pid, allocator);
+}
+
+static int host_live(const struct fp_host *host, uint64_t address, struct fp_live *ret)
+{
+	const struct hosts *h = target_of(host)->session;
+	int r = h->births ? births_find(h->births, host->pid, address, ret) : -ENOENT;
+
+	return r == -EAGAIN ? -ENODATA : r;
+}
+
 static void host_warn(const struct fp_host *host, const char *format, ...)
 {
 	const struct target_host *t = target_of(host);
@@ -198,6 +220,8 @@ static void close_target(struct target_host *t)
 {
 	while (t->nr--)
 		t->opened[t->nr].provider->close(t->opened[t->nr].self);
+	if (t->session->births)
+		births_unwatch(t->session->births, t->host.pid);
 	memory_close(t->memory);
 	strings_release(&t->strings);
 	t->memory = NULL;
@@ -255,6 +279,8 @@ static struct target_host *new_target(struct hosts *h, pid_t pid)
 		.size_of = host_size_of,
 		.enumerator = host_enumerator,
 		.mapping = host_mapping,
+		.watch = host_watch,
+		.live = host_live,
 		.warn = host_warn,
 		.intern = host_intern,
 	};
@@ -331,6 +357,7 @@ static int ask(struct target_host *t, const struct fault *fault, const char **pr
 		/* An object that is younger than the fault took the place of the one it hit. */
 		if (!r && ret->born_ns > fault->time_ns + ret->resolution_ns)
 			r = -ENODATA;
+		t->missed |= r && p->refresh;
 	}
 	return r;
 }
@@ -347,6 +374,37 @@ static uint64_t swapped_ns(struct target_host *t, const struct fault *fault, uin
 		return 0;
 	*resolution_ns = before_ns - after_ns;
 	return fault->time_ns - before_ns;
+}
+
+/* When work that took from @since_ns until now may be done again. */
+static uint64_t next_time(uint64_t since_ns, uint64_t pause_ns)
+{
+	uint64_t now = clock_now_ns(), took = now - since_ns;
+
+	return now + (took * PAUSE > pause_ns ? took * PAUSE : pause_ns);
+}
+
+/* Lets the providers look at all objects, when it is time for it. Not more often than it takes:
+ * what is read counts for the kernel as used by the target, and is swapped out later than the rest.
+ */
+static bool walk_all(struct target_host *t)
+{
+	uint64_t now = clock_now_ns();
+	clock_t cpu = clock();
+
+	if (now < t->refresh_ns)
+		return false;
+	begin_round(t);
+	for (unsigned int i = 0; i < t->nr; i++) {
+		t->asking = t->opened[i].provider->name;
+		if (t->opened[i].provider->refresh)
+			t->opened[i].provider->refresh(t->opened[i].self);
+	}
+	t->refresh_ns = next_time(now, WALK_PAUSE_NS);
+	t->missed = false;
+	log_info("looked at all objects of process %d: %.1f ms of CPU", t->host.pid,
+		 (double)(clock() - cpu) * 1e3 / CLOCKS_PER_SEC);
+	return true;
 }
 
 int hosts_fault(struct hosts *h, const struct fault *fault, const struct object_kind **ret)
@@ -370,7 +428,11 @@ int hosts_fault(struct hosts *h, const struct fault *fault, const struct object_
 			t->opened[i].provider->present(t->opened[i].self, page);
 	}
 	out_ns = swapped_ns(t, fault, page, &resolution_ns);
+	if (t && t->memory)
+		memory_came_in(t->memory, page, fault->time_ns);
 	if (t)
+		r = ask(t, fault, &provider, &object);
+	if (t && t->memory && t->missed && walk_all(t))
 		r = ask(t, fault, &provider, &object);
 	if (!r) {
 		*ret = profile_object_kind(h->profile, provider, object.type, object.pool);
@@ -384,38 +446,29 @@ int hosts_fault(struct hosts *h, const struct fault *fault, const struct object_
 				  r ? NULL : &object, out_ns, resolution_ns);
 }
 
-/* When work that took from @since_ns until now may be done again. */
-static uint64_t next_time(uint64_t since_ns)
+static void scan(struct target_host *t)
 {
-	uint64_t now = clock_now_ns(), took = now - since_ns;
+	uint64_t now = clock_now_ns();
 
-	return now + (took * PAUSE > MIN_PAUSE_NS ? took * PAUSE : MIN_PAUSE_NS);
-}
-
-static void refresh(struct target_host *t, uint64_t now)
-{
-	if (now >= t->refresh_ns) {
-		for (unsigned int i = 0; i < t->nr; i++) {
-			t->asking = t->opened[i].provider->name;
-			if (t->opened[i].provider->refresh)
-				t->opened[i].provider->refresh(t->opened[i].self);
-		}
-		t->refresh_ns = next_time(now);
-	}
-	now = clock_now_ns();
-	if (now >= t->scan_ns) {
-		memory_scan(t->memory, &t->scan);
-		t->scan_ns = next_time(now);
-	}
+	if (now < t->scan_ns)
+		return;
+	memory_scan(t->memory, &t->scan);
+	t->scan_ns = next_time(now, SCAN_PAUSE_NS);
 }
 
 void hosts_round(struct hosts *h)
 {
+	if (h->births)
+		births_poll(h->births);
 	for (struct target_host *t = h->first; t; t = t->next) {
 		if (!t->memory)
 			continue;
+		if (h->births && !t->busy)
+			t->busy = watch_is_busy(h->births, t->host.pid, h->profile);
 		begin_round(t);
-		refresh(t, clock_now_ns());
+		if (!t->refresh_ns || t->missed)
+			walk_all(t);
+		scan(t);
 	}
 }
 
@@ -462,6 +515,8 @@ int hosts_finish(struct hosts *h)
 			break; /* another one's objects may be the same */
 		}
 	}
+	if (h->births)
+		watch_tell_lost(h->births, h->profile);
 	if (uncovered)
 		profile_warn(
 			h->profile,

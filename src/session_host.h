@@ -6,6 +6,7 @@
 #ifndef SESSION_HOST_H
 #define SESSION_HOST_H
 
+#include "collect/births.h"
 #include "collect/mappings.h"
 #include "collect/procfs.h"
 #include "provider/registry.h"
@@ -17,6 +18,8 @@ struct hosts {
 	const struct providers *providers;
 	const struct mappings *mappings;
 	struct symbolizer *symbolizer;
+	struct birth_register *births; /* NULL: nobody asked for it, or there are no uprobes here */
+	int births_error;	       /* then: why; 0: nobody asked */
 	struct profile *profile;
 	uint64_t begin_ns;
 	struct target_host *first;

@@ -118,7 +118,8 @@ static int scan(struct targets *t, size_t *refused)
 	int r = find(t, &found);
 
 	for (size_t i = 0; !r && i < found.nr; i++) {
-		if (found.pids[i] == getpid() || found.pids[i] == t->helper)
+		if (found.pids[i] == getpid() || found.pids[i] == t->helpers[0] ||
+		    found.pids[i] == t->helpers[1])
 			continue;
 		r = add(t, found.pids[i], false);
 		if (r == -EACCES || r == -EPERM)

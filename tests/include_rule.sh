@@ -44,7 +44,7 @@ check() {
 		# Whose header is it? As the compiler finds it: beside the file, under src, include, bpf.
 		to=
 		case $header in
-		faults.skel.h) to=skeleton ;;
+		*.skel.h) to=skeleton ;;
 		bpf/libbpf.h | bpf/btf.h | bpf/bpf.h | libbpf.h) to=libbpf ;;
 		bpf/bpf_*.h | vmlinux.h | linux/*) to=bpf-side ;;
 		elfutils/* | libelf.h | gelf.h | dwarf.h | libdw.h | libdwfl.h) to=libdw ;;

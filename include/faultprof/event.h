@@ -92,6 +92,7 @@ enum fp_event_type {
 	FP_EVENT_FORK,	    /* struct fp_task_event: pid is the child, other the parent */
 	FP_EVENT_EXEC,	    /* struct fp_task_event: image is the new one, other the old */
 	FP_EVENT_EXIT,	    /* struct fp_task_event: the last thread of pid is gone */
+	FP_EVENT_MAJOR,	    /* struct fp_major_event */
 };
 
 struct fp_event {
@@ -132,8 +133,15 @@ struct fp_fault_event {
 	fp_u8 nr_frames; /* valid in ip[]; ip[0] as in fp_site_key, then callers' return addresses
 			  */
 	fp_u8 raw;	 /* a struct fp_raw_stack follows */
-	fp_u8 pad;
+	fp_u8 unsettled; /* minor, as far as can be told: struct fp_major_event may follow */
 	fp_u64 ip[FP_MAX_FRAMES];
+};
+
+/* The last fault told of this thread turned out to be major. */
+struct fp_major_event {
+	struct fp_event h;
+	fp_u64 address;
+	fp_u8 kind, pad[7];
 };
 
 struct fp_raw_stack {

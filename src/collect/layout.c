@@ -99,6 +99,7 @@ int layout_refresh(struct layout *layout)
 		close(fd);
 		return -ENOMEM;
 	}
+	setvbuf(in, NULL, _IOFBF, 1 << 16);
 	rewind(in);
 	while (!r && getline(&line, &size, in) > 0) {
 		struct procfs_mapping mapping;

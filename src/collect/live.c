@@ -24,6 +24,7 @@
 #include "base/clock.h"
 #include "base/privilege.h"
 #include "collect/collector.h"
+#include "collect/held.h"
 #include "collect/procfs.h"
 #include "collect/sites.h"
 #include "faultprof/event.h"
@@ -45,6 +46,8 @@ struct live {
 	const struct fp_counts *per_cpu; /* mapped, of nr_cpus */
 	int last; /* reading it settles the last fault of each thread; -1: not open */
 	uint64_t polled_ns;
+	struct held held;	 /* faults */
+	uint64_t uncorrected;	 /* FP_LOSS_OUTCOME found here */
 	struct pid_list refused; /* targets for which there was no room */
 	uint64_t lost_mappings;	 /* FP_LOSS_MAPPING found here */
 	collect_fault_fn fn;	 /* during a poll */
@@ -163,6 +166,7 @@ static void live_free(struct collector *collector)
 		munmap((void *)c->per_cpu, c->nr_cpus * sizeof(*c->per_cpu));
 	faults__destroy(c->skeleton);
 	sites_release(&c->sites);
+	held_release(&c->held);
 	pid_list_release(&c->refused);
 	image_free(c->unknown);
 	free(c->completions);
@@ -287,8 +291,9 @@ static struct image *image_for(struct live *c, uint32_t id, uint32_t pid)
 	return c->unknown;
 }
 
-static int take_fault(struct live *c, const struct fp_fault_event *event, size_t size)
+static int take_fault(void *arg, const struct fp_fault_event *event, size_t size)
 {
+	struct live *c = arg;
 	struct fault fault = {
 		.time_ns = event->h.time_ns,
 		.address = event->address,
@@ -349,8 +354,19 @@ static int on_event(void *ctx, void *data, size_t size)
 		if (r)
 			return r;
 	}
-	if (event->type == FP_EVENT_FAULT)
-		return take_fault(c, data, size);
+	if (event->type == FP_EVENT_MAJOR) {
+		if (size < sizeof(struct fp_major_event))
+			return -EBADMSG;
+		c->uncorrected += !held_correct(&c->held, data);
+		return 0;
+	}
+	if (event->type == FP_EVENT_FAULT) {
+		const struct fp_fault_event *fault = data;
+
+		if (size >= offsetof(struct fp_fault_event, ip) && fault->unsettled)
+			return held_add(&c->held, fault, size);
+		return take_fault(c, fault, size);
+	}
 	return size < sizeof(struct fp_task_event) ? -EBADMSG : take_task(c, data);
 }
 
@@ -401,6 +417,8 @@ static int live_poll(struct collector *collector, int timeout_ms, collect_fault_
 	r = ring_buffer__consume(c->ring);
 	if (r >= 0)
 		r = mappings_poll(c->base.mappings, UINT64_MAX);
+	if (!r)
+		r = held_hand_on(&c->held, clock_now_ns() - HELD_NS, take_fault, c);
 	if (r < 0)
 		return r;
 	sum_counts(c, &counts);
@@ -454,6 +472,8 @@ static int live_stop(struct collector *collector, collect_fault_fn fn, void *arg
 		r = ring_buffer__consume(c->ring);
 	if (r >= 0)
 		r = mappings_poll(c->base.mappings, UINT64_MAX);
+	if (!r)
+		r = held_hand_on(&c->held, UINT64_MAX, take_fault, c);
 	return r ? r : sites_drain(&c->sites, hand_on_site, c);
 }
 
@@ -474,6 +494,7 @@ static void live_counts(const struct collector *collector, struct collect_counts
 	memcpy(ret->lost, counts.lost, sizeof(ret->lost));
 	ret->lost[FP_LOSS_MAPPING] += c->lost_mappings;
 	ret->lost[FP_LOSS_TARGET] += c->refused.nr;
+	ret->lost[FP_LOSS_OUTCOME] += c->uncorrected;
 }
 
 static bool live_alive(const struct collector *collector)

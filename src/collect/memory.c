@@ -21,7 +21,7 @@
  */
 #define CLUSTER 16 /* pages */
 #define CLUSTER_BYTES (CLUSTER * PAGE_BYTES)
-#define BUSY 4 /* pages of a cluster in use that tell of a walk */
+#define BUSY 8 /* pages of a cluster asked for that tell of a walk through all of it */
 #define WAYS 4
 #define SETS 16
 #define BULK 512 /* pages whose words are read at a time where no cluster is kept */
@@ -31,7 +31,7 @@ struct cluster {
 	uint64_t used; /* when, by memory->clock; 0: free */
 	uint16_t
 		valid; /* pages whose content is here; the others below, too: a bit for each page */
-	uint16_t mapped;
+	uint16_t asked;	   /* by a read */
 	uint16_t readable; /* ordinary memory */
 	uint16_t present, swapped;
 	char *data;
@@ -135,20 +135,19 @@ static uint16_t pages_in(uint64_t base, uint64_t start, uint64_t end)
 	return (uint16_t)((1U << behind) - (1U << first));
 }
 
-/* @file: pages of the page cache or the like. Of a shared mapping only these are memory: a device
- * maps what is no page to the kernel. */
-static void apply_layout(struct memory *m, struct cluster *c, uint16_t file)
+/* @devices: pages that belong to no file, page cache or the like, which in a shared mapping means
+ * that they are no memory of the kernel's. */
+static void apply_layout(struct memory *m, struct cluster *c, uint16_t devices)
 {
 	const struct layout_mapping *mapping = layout_behind(&m->layout, c->base);
 	const struct layout_mapping *end = m->layout.mappings + m->layout.nr;
 
-	c->mapped = c->readable = 0;
+	c->readable = 0;
 	for (; mapping && mapping < end && mapping->start < c->base + CLUSTER_BYTES; mapping++) {
 		uint16_t pages = pages_in(c->base, mapping->start, mapping->end);
 
-		c->mapped |= pages;
 		if (mapping->memory && mapping->read)
-			c->readable |= mapping->shared ? pages & file : pages;
+			c->readable |= mapping->shared ? pages & ~devices : pages;
 	}
 }
 
@@ -156,7 +155,7 @@ static void apply_layout(struct memory *m, struct cluster *c, uint16_t file)
 static int look(struct memory *m, struct cluster *c, uint16_t want)
 {
 	uint64_t entries[CLUSTER];
-	uint16_t file = 0;
+	uint16_t devices = 0;
 	int r = pagemap_read(m->pagemap, c->base >> PAGE_SHIFT, CLUSTER, entries);
 
 	if (r)
@@ -165,14 +164,14 @@ static int look(struct memory *m, struct cluster *c, uint16_t want)
 	for (unsigned int i = 0; i < CLUSTER; i++) {
 		c->present |= pagemap_present(entries[i]) << i;
 		c->swapped |= pagemap_swapped(entries[i]) << i;
-		file |= !!(entries[i] & PAGEMAP_FILE) << i;
+		devices |= (pagemap_present(entries[i]) && !(entries[i] & PAGEMAP_FILE)) << i;
 	}
-	apply_layout(m, c, file);
-	/* Not mapped, or no longer? */
-	if (!m->refreshed && want & ~(c->mapped & (c->present | c->swapped))) {
+	apply_layout(m, c, devices);
+	/* Not mapped or not allowed, or no longer? */
+	if (!m->refreshed && want & ~(c->readable & (c->present | c->swapped))) {
 		r = refresh(m);
 		if (!r)
-			apply_layout(m, c, file);
+			apply_layout(m, c, devices);
 	}
 	return r;
 }
@@ -203,7 +202,7 @@ static int get(struct memory *m, uint64_t base, uint16_t want, struct cluster **
 	if (!c) {
 		c = oldest;
 		c->base = base;
-		c->used = c->valid = 0;
+		c->used = c->valid = c->asked = 0;
 		r = look(m, c, want);
 		if (r)
 			return r;
@@ -242,10 +241,11 @@ static uint16_t there(const struct cluster *c)
 
 static bool busy(const struct cluster *c)
 {
-	return c && __builtin_popcount(c->valid) >= BUSY;
+	return c && __builtin_popcount(c->asked) >= BUSY;
 }
 
-/* What to read when @missing are: in a walk through memory, all that is there. */
+/* What to read when @missing are: in a walk through memory all that is there; else no more, for
+ * what is read is kept from being swapped out. */
 static uint16_t worth_reading(struct memory *m, const struct cluster *c, uint16_t missing)
 {
 	struct cluster *unused;
@@ -268,6 +268,7 @@ static int content(struct memory *m, uint64_t base, uint16_t want, struct cluste
 	*bad = 0;
 	if (r)
 		return r;
+	c->asked |= want;
 	missing = want & ~c->valid;
 	if (missing && !(missing & ~there(c))) {
 		r = fresh ? 0 : look(m, c, missing);
@@ -440,4 +441,9 @@ int memory_scan(struct memory *m, struct pages_scan *ret)
 int memory_swapped_out(struct memory *m, uint64_t page, uint64_t *after_ns, uint64_t *before_ns)
 {
 	return pages_swapped_out(m->pages, page, after_ns, before_ns);
+}
+
+void memory_came_in(struct memory *m, uint64_t page, uint64_t time_ns)
+{
+	pages_came_in(m->pages, page, time_ns);
 }

@@ -25,8 +25,10 @@
 #define CHUNK 512 /* pages */
 #define CHUNK_BYTES (CHUNK * PAGE_BYTES)
 #define MAX_CHUNKS 32768
-#define MAX_SCANS 4096		/* even, and less than UNSURE */
-#define UNSURE 0x8000		/* of a stamp: not known whether it was swapped out before */
+#define MAX_SCANS 4096 /* even, and less than the flags of a stamp */
+#define UNSURE 0x8000  /* not known whether it was swapped out before */
+#define CAME_IN 0x4000 /* the last scan saw it so */
+#define FLAGS (UNSURE | CAME_IN)
 #define MAX_RANGE (64ULL << 30) /* of PAGES_READ */
 #define WINDOW                                                                             \
 	(256UL << 20) /* of PAGES_IOCTL: a quarter of a millisecond under the lock of maps \
@@ -235,26 +237,29 @@ static void thin(struct pages *p)
 
 	HASH_ITER (hh, p->chunks, chunk, next)
 		for (unsigned int i = 0; i < CHUNK; i++) {
-			unsigned int stamp = chunk->stamps[i] & ~UNSURE;
+			unsigned int stamp = chunk->stamps[i];
 
-			chunk->stamps[i] = (stamp + 1) / 2 | (chunk->stamps[i] & UNSURE);
+			chunk->stamps[i] = ((stamp & ~FLAGS) + 1) / 2 | (stamp & FLAGS);
 		}
 	p->scans /= 2;
 	for (unsigned int i = 1; i <= p->scans; i++)
 		p->times[i] = p->times[2 * i];
 }
 
-/* Makes stamps of bits. Returns whether any page is swapped out. */
+/* Makes stamps of bits. What came in is kept for one scan more, as word of the fault may be late.
+ * Returns whether any stamp is left. */
 static bool settle(struct chunk *chunk, uint16_t stamp)
 {
 	bool any = false;
 
 	for (unsigned int i = 0; i < CHUNK; i++) {
-		if (!(chunk->swapped[i / 64] >> i % 64 & 1))
-			chunk->stamps[i] = 0;
-		else if (!chunk->stamps[i])
-			chunk->stamps[i] = stamp;
-		any |= chunk->stamps[i];
+		uint16_t *old = &chunk->stamps[i];
+
+		if (chunk->swapped[i / 64] >> i % 64 & 1)
+			*old = !*old || *old & CAME_IN ? stamp : *old;
+		else if (*old)
+			*old = *old & CAME_IN ? 0 : *old | CAME_IN;
+		any |= *old;
 	}
 	return any;
 }
@@ -292,7 +297,7 @@ static int walk(struct pages *p, const struct pages_range *ranges, size_t nr,
 			r = walk_read(p, start, end, scan);
 	}
 	scan->uncovered_bytes += *left_out;
-	/* An address space that is gone is empty to the ioctl. */
+	/* Is it still there? An end of it looks empty where nothing was to be walked. */
 	return r ? r : pagemap_read(p->pagemap, 0, 1, &first);
 }
 
@@ -331,7 +336,24 @@ int pages_swapped_out(const struct pages *p, uint64_t address, uint64_t *after_n
 
 	if (!stamp)
 		return -ENOENT;
-	*after_ns = stamp & UNSURE ? 0 : p->times[(stamp & ~UNSURE) - 1].begin_ns;
-	*before_ns = p->times[stamp & ~UNSURE].end_ns;
+	*after_ns = stamp & UNSURE ? 0 : p->times[(stamp & ~FLAGS) - 1].begin_ns;
+	*before_ns = p->times[stamp & ~FLAGS].end_ns;
 	return 0;
+}
+
+void pages_came_in(struct pages *p, uint64_t address, uint64_t time_ns)
+{
+	struct chunk *chunk = find(p, address / CHUNK_BYTES);
+	uint16_t *stamp = chunk ? &chunk->stamps[address / PAGE_BYTES % CHUNK] : NULL;
+	unsigned int scan = p->scans + 1;
+
+	if (!stamp || !*stamp)
+		return;
+	/* The first scan that began afterwards saw it swapped out again. */
+	while (scan > 1 && p->times[scan - 1].begin_ns > time_ns)
+		scan--;
+	if (*stamp & CAME_IN || scan > p->scans)
+		*stamp = 0;
+	else if ((*stamp & ~FLAGS) < scan)
+		*stamp = scan;
 }

@@ -44,13 +44,16 @@ void pages_free(struct pages *pages); /* NULL is fine */
  * -ESRCH when the address space is gone; after an error it is as if there had been no scan. */
 int pages_scan(struct pages *pages, const struct pages_range *ranges, size_t nr,
 	       struct pages_scan *ret);
-/* The page at @address was swapped out at the last scan, since some time between *@after_ns (a scan
- * had begun that saw it not swapped out; 0: the first scan, or the first that covered it, saw it
- * swapped out already) and *@before_ns (the scan that first saw it swapped out had ended). In
- * CLOCK_MONOTONIC. Of long ago the two lie further apart than scans did, by up to a thousandth of
- * the run. What mremap() moves counts from then on. -ENOENT: it was not swapped out, or nothing is
- * known. */
+/* The page at @address was swapped out at the last scan or the one before it, since a time between
+ * *@after_ns (a scan had begun that saw it not swapped out; 0: the first scan, or the first that
+ * covered it, saw it swapped out already) and *@before_ns (the scan that first saw it swapped out
+ * had ended). In CLOCK_MONOTONIC. Of long ago the two lie further apart than scans did, by up to a
+ * thousandth of the run. What mremap() moves counts from then on. -ENOENT: it was not swapped out,
+ * or nothing is known. */
 int pages_swapped_out(const struct pages *pages, uint64_t address, uint64_t *after_ns,
 		      uint64_t *before_ns);
+/* A fault at @time_ns brought the page in: what was noted of the time before is over. Without this,
+ * a page that is in for a moment between two scans counts as swapped out all the time. */
+void pages_came_in(struct pages *pages, uint64_t address, uint64_t time_ns);
 
 #endif

@@ -5,8 +5,8 @@ _faultprof() {
 	local cur prev word i
 	local kinds='swap-in swap-cache file-read file-map zero cow shmem huge other'
 	local options='--pid --comm --cgroup --duration --output --format --top --kind --mode
-		--no-stacks --no-inherit --slow --tier --provider --sites --ring --probe --verbose --version
-		--help'
+		--no-stacks --no-inherit --slow --tier --provider --alloc-min --alloc-fn --sites
+		--ring --probe --verbose --version --help'
 
 	COMPREPLY=()
 	cur=${COMP_WORDS[COMP_CWORD]}
@@ -52,9 +52,9 @@ _faultprof() {
 		mapfile -t COMPREPLY < <(compgen -P "$word" -W "$kinds" -- "${cur##*,}")
 		;;
 	--mode) mapfile -t COMPREPLY < <(compgen -W 'user kernel all' -- "$cur") ;;
-	--provider) mapfile -t COMPREPLY < <(compgen -f -W 'none' -- "$cur") ;;
+	--provider) mapfile -t COMPREPLY < <(compgen -f -W 'none malloc' -- "$cur") ;;
 	--tier) mapfile -t COMPREPLY < <(compgen -W 'auto fentry tracepoint perf' -- "$cur") ;;
-	-d | --duration | --top | --slow | --sites | --ring) ;;
+	-d | --duration | --top | --slow | --sites | --ring | --alloc-min | --alloc-fn) ;;
 	*) mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur") ;;
 	esac
 }

@@ -46,6 +46,14 @@ uint64_t age_band_ns(enum age_band band)
 	return band < AGE_OLDER ? seconds[band] * SECOND : UINT64_MAX;
 }
 
+const char *age_band_name(enum age_band band)
+{
+	static const char *const names[] = { "<1min", "<10min", "<1h",	  "<1d",
+					     ">=1d",  ">run",	"unknown" };
+
+	return band < NR_AGE_BANDS ? names[band] : "?";
+}
+
 enum age_band age_band(const struct age *age)
 {
 	enum age_band band = AGE_MINUTE;

@@ -29,6 +29,7 @@ struct age {
 struct age age_of(const struct fp_object *object, uint64_t now_ns);
 enum age_band age_band(const struct age *age);
 uint64_t age_band_ns(enum age_band band);		/* where it ends; UINT64_MAX: nowhere */
+const char *age_band_name(enum age_band band);		/* "<1min" …, ">run", "unknown" */
 const char *age_source_name(enum fp_age_source source); /* "accept" …; NULL: unknown */
 
 /* No padding: it is hashed as bytes. */

@@ -14,6 +14,8 @@ static const struct {
 	bool by_name; /* slows the target down, so only when asked for */
 } built_in[] = {
 	{ &provider_haproxy, false },
+	{ &provider_nginx, false },
+	{ &provider_malloc, true },
 	{ &provider_mapping, false },
 };
 #define NR_BUILT_IN (sizeof(built_in) / sizeof(*built_in))

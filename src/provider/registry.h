@@ -5,8 +5,7 @@
 
 #include "faultprof/provider.h"
 
-extern const struct fp_provider provider_haproxy;
-extern const struct fp_provider provider_mapping;
+extern const struct fp_provider provider_haproxy, provider_malloc, provider_mapping, provider_nginx;
 
 #define MAX_PROVIDERS 16
 

@@ -5,23 +5,17 @@
  * would take more memory than the profile.
  */
 #include <errno.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/text.h"
-#include "model/sink.h"
+#include "sink/json.h"
 
 /* Escaped to ASCII, so that no byte of a target's names reaches a terminal as it is. */
 #define DUMP_FLAGS (JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(15))
 
-struct array {
-	FILE *out;
-	size_t rows;
-};
-
-/* NULL gives null. What is not UTF-8 would make jansson refuse the string. */
-static json_t *string(const char *text)
+/* What is not UTF-8 would make jansson refuse the string. */
+json_t *text_json(const char *text)
 {
 	size_t size, bytes;
 	json_t *json;
@@ -48,17 +42,17 @@ static json_t *string(const char *text)
 	return json;
 }
 
-static json_t *number(uint64_t n)
+json_t *count_json(uint64_t n)
 {
 	return json_integer(n > INT64_MAX ? INT64_MAX : (json_int_t)n);
 }
 
-static json_t *number_if(bool known, uint64_t n)
+json_t *count_if(bool known, uint64_t n)
 {
-	return known ? number(n) : json_null();
+	return known ? count_json(n) : json_null();
 }
 
-static json_t *stall_json(const struct stall *stall, bool known)
+json_t *stall_json(const struct stall *stall, bool known)
 {
 	/* No fault at all has a total of zero; faults that were not timed have an unknown one. */
 	bool total = known && (stall->timed || !stall->faults);
@@ -66,12 +60,12 @@ static json_t *stall_json(const struct stall *stall, bool known)
 
 	/* clang-format off */
 	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}",
-			 "total", number_if(total, stall->total_ns),
-			 "p50", number_if(some, stall_quantile(stall, .5)),
-			 "p90", number_if(some, stall_quantile(stall, .9)),
-			 "p99", number_if(some, stall_quantile(stall, .99)),
-			 "max", number_if(some, stall->max_ns),
-			 "timed", number(stall->timed));
+			 "total", count_if(total, stall->total_ns),
+			 "p50", count_if(some, stall_quantile(stall, .5)),
+			 "p90", count_if(some, stall_quantile(stall, .9)),
+			 "p99", count_if(some, stall_quantile(stall, .99)),
+			 "max", count_if(some, stall->max_ns),
+			 "timed", count_json(stall->timed));
 	/* clang-format on */
 }
 
@@ -88,69 +82,79 @@ static int dump(FILE *out, json_t *json)
 	return ret;
 }
 
-static int put_key(FILE *out, const char *key, json_t *json)
+int put_key(FILE *out, const char *key, json_t *json)
 {
 	fprintf(out, ",\n \"%s\":", key);
 	return dump(out, json);
 }
 
-static struct array begin_array(FILE *out, const char *key)
+struct array begin_array(FILE *out, const char *key)
 {
 	fprintf(out, ",\n \"%s\":[", key);
 	return (struct array){ .out = out };
 }
 
-static int put_row(struct array *array, json_t *json)
+int put_row(struct array *array, json_t *json)
 {
 	fputs(array->rows++ ? ",\n  " : "\n  ", array->out);
 	return dump(array->out, json);
 }
 
-static void end_array(const struct array *array)
+void end_array(const struct array *array)
 {
 	fputs(array->rows ? "\n ]" : "]", array->out);
 }
 
-static double percent(uint64_t part, uint64_t whole)
+double percent(uint64_t part, uint64_t whole)
 {
 	return whole ? (double)(uint64_t)(1e4 * (double)part / (double)whole + .5) / 100 : 0;
+}
+
+size_t rows_of(const struct sink_options *options, size_t all)
+{
+	return options->top && options->top < all ? options->top : all;
 }
 
 static json_t *target_json(const struct profile_target *target)
 {
 	/* clang-format off */
-	return json_pack("{s:o, s:o, s:o, s:o, s:n, s:o}",
-			 "pid", number(target->pid),
-			 "comm", string(target->comm),
-			 "exe", string(target->exe),
-			 "build_id", string(target->build_id),
-			 "provider",
-			 "threads", number_if(target->threads, target->threads));
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}",
+			 "pid", count_json(target->pid),
+			 "comm", text_json(target->comm),
+			 "exe", text_json(target->exe),
+			 "build_id", text_json(target->build_id),
+			 "provider", text_json(target->provider),
+			 "threads", count_if(target->threads, target->threads));
 	/* clang-format on */
 }
 
 static json_t *totals_json(const struct profile *profile)
 {
 	uint64_t timed = 0, faults = profile_faults(profile);
+	const struct objects *objects = profile->objects;
 
 	for (unsigned int i = 0; i < FP_NR_KINDS; i++)
 		timed += profile->kinds[i].timed;
 	/* clang-format off */
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:o, s:o, s:o}}",
-			 "faults", number(faults),
-			 "major", number(profile->major),
-			 "minor", number(profile->minor),
-			 "user", number_if(profile_has_mode(profile, FP_USER), profile->user),
-			 "kernel", number_if(profile_has_mode(profile, FP_KERNEL), profile->kernel),
-			 "failed", number_if(!profile->failed_unseen, profile->failed),
-			 "lost", number(profile_lost(profile)),
-			 "stall_ns", number_if(profile->stall_known && (timed || !faults),
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
+			 "s:{s:o, s:o, s:o}}",
+			 "faults", count_json(faults),
+			 "major", count_json(profile->major),
+			 "minor", count_json(profile->minor),
+			 "user", count_if(profile_has_mode(profile, FP_USER), profile->user),
+			 "kernel", count_if(profile_has_mode(profile, FP_KERNEL), profile->kernel),
+			 "failed", count_if(!profile->failed_unseen, profile->failed),
+			 "lost", count_json(profile_lost(profile)),
+			 "stall_ns", count_if(profile->stall_known && (timed || !faults),
 					       profile_stall_ns(profile)),
-			 "timed", number(timed),
+			 "timed", count_json(timed),
+			 "addressed", count_if(objects->known, objects->addressed),
+			 "unknown", count_if(objects->known, objects->absent.faults),
+			 "unowned", count_if(objects->known, objects->none.faults),
 			 "access",
-			 "read", number_if(!profile->access_unknown, profile->access[FP_READ]),
-			 "write", number_if(!profile->access_unknown, profile->access[FP_WRITE]),
-			 "exec", number_if(!profile->access_unknown, profile->access[FP_EXEC]));
+			 "read", count_if(!profile->access_unknown, profile->access[FP_READ]),
+			 "write", count_if(!profile->access_unknown, profile->access[FP_WRITE]),
+			 "exec", count_if(!profile->access_unknown, profile->access[FP_EXEC]));
 	/* clang-format on */
 }
 
@@ -171,7 +175,7 @@ static json_t *filter_json(const struct profile *profile)
 	}
 	if (profile->only_modes)
 		mode = mode_name(profile_has_mode(profile, FP_USER) ? FP_USER : FP_KERNEL);
-	return json_pack("{s:o, s:o}", "kinds", kinds, "mode", string(mode));
+	return json_pack("{s:o, s:o}", "kinds", kinds, "mode", text_json(mode));
 }
 
 static json_t *losses_json(const struct profile *profile)
@@ -179,7 +183,7 @@ static json_t *losses_json(const struct profile *profile)
 	json_t *json = json_object();
 
 	for (unsigned int i = 0; json && i < FP_NR_LOSSES; i++) {
-		if (json_object_set_new(json, loss_name(i), number(profile->lost[i]))) {
+		if (json_object_set_new(json, loss_name(i), count_json(profile->lost[i]))) {
 			json_decref(json);
 			return NULL;
 		}
@@ -195,7 +199,7 @@ static json_t *kind_json(const struct profile *profile, enum fp_kind kind)
 	/* clang-format off */
 	return json_pack("{s:s, s:o, s:o, s:o}",
 			 "kind", kind_name(kind),
-			 "faults", number(stall->faults),
+			 "faults", count_json(stall->faults),
 			 "rate", seconds > 0 ? json_real((double)stall->faults / seconds) :
 					       json_null(),
 			 "stall_ns", stall_json(stall, profile->stall_known));
@@ -207,20 +211,23 @@ static json_t *symbol_json(const struct profile *profile, const struct profile_s
 	bool place = symbol->has_name || strcmp(symbol->symbol, "[unknown]") != 0;
 
 	/* clang-format off */
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:s, s:o, s:f, s:o}",
-			 "symbol", string(symbol->symbol),
-			 "comm", string(symbol->comm),
-			 "module", string(symbol->module),
-			 "file", string(symbol->file),
-			 "line", number_if(symbol->line, symbol->line),
-			 "offset", number_if(place, symbol->offset),
-			 "inlined", string(symbol->inlined),
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:s, s:o, s:f, s:o, "
+			 "s:o, s:o}",
+			 "symbol", text_json(symbol->symbol),
+			 "comm", text_json(symbol->comm),
+			 "module", text_json(symbol->module),
+			 "file", text_json(symbol->file),
+			 "line", count_if(symbol->line, symbol->line),
+			 "offset", count_if(place, symbol->offset),
+			 "inlined", text_json(symbol->inlined),
 			 "mode", mode_name(symbol->mode),
-			 "via", string(symbol->via),
+			 "via", text_json(symbol->via),
 			 "kind", kind_name(symbol->kind),
-			 "faults", number(symbol->stall.faults),
+			 "faults", count_json(symbol->stall.faults),
 			 "percent", percent(symbol->stall.faults, profile_faults(profile)),
-			 "stall_ns", stall_json(&symbol->stall, profile->stall_known));
+			 "stall_ns", stall_json(&symbol->stall, profile->stall_known),
+			 "addressed", count_if(profile->objects->known, symbol->addressed),
+			 "objects", shares_json(symbol));
 	/* clang-format on */
 }
 
@@ -229,18 +236,18 @@ static json_t *stack_json(const struct profile *profile, const struct profile_st
 	json_t *frames = json_array();
 
 	for (unsigned int i = 0; frames && i < stack->nr_frames; i++) {
-		if (json_array_append_new(frames, string(stack->frames[i]))) {
+		if (json_array_append_new(frames, text_json(stack->frames[i]))) {
 			json_decref(frames);
 			return NULL;
 		}
 	}
 	/* clang-format off */
 	return json_pack("{s:o, s:o, s:s, s:o, s:o}",
-			 "comm", string(stack->comm),
+			 "comm", text_json(stack->comm),
 			 "frames", frames,
 			 "kind", kind_name(stack->kind),
-			 "faults", number(stack->faults),
-			 "stall_ns", number_if(profile->stall_known && stack->timed,
+			 "faults", count_json(stack->faults),
+			 "stall_ns", count_if(profile->stall_known && stack->timed,
 					       stack->stall_ns));
 	/* clang-format on */
 }
@@ -253,7 +260,7 @@ static int put_head(const struct profile *profile, FILE *out)
 
 	fputs("{\"schema\":\"faultprof/1\"", out);
 	ret = put_key(out, "duration_s", json_real(seconds));
-	ret = ret ? ret : put_key(out, "tier", string(profile->tier));
+	ret = ret ? ret : put_key(out, "tier", text_json(profile->tier));
 	ret = ret ? ret : put_key(out, "stall_known", json_boolean(profile->stall_known));
 	ret = ret ? ret : put_key(out, "kinds_inferred", json_boolean(profile->kinds_inferred));
 	ret = ret ? ret : put_key(out, "filter", filter_json(profile));
@@ -263,11 +270,6 @@ static int put_head(const struct profile *profile, FILE *out)
 	end_array(&targets);
 	ret = ret ? ret : put_key(out, "totals", totals_json(profile));
 	return ret ? ret : put_key(out, "losses", losses_json(profile));
-}
-
-static size_t rows_of(const struct sink_options *options, size_t all)
-{
-	return options->top && options->top < all ? options->top : all;
 }
 
 static int put_tables(const struct profile *profile, const struct sink_options *options, FILE *out)
@@ -294,19 +296,19 @@ static int put_tables(const struct profile *profile, const struct sink_options *
 static int write_json(const struct profile *profile, const struct sink_options *options, FILE *out)
 {
 	/* Nothing observes these yet; their readers may count on the keys. */
-	static const char *const later[] = { "objects", "connections", "evictors", "page_cache",
-					     "advice" };
+	static const char *const later[] = { "evictors", "page_cache", "advice" };
 	struct array array;
 	int ret = put_head(profile, out);
 
 	ret = ret ? ret : put_tables(profile, options, out);
+	ret = ret ? ret : put_objects_json(profile, options, out);
 	for (size_t i = 0; i < sizeof(later) / sizeof(*later); i++) {
 		array = begin_array(out, later[i]);
 		end_array(&array);
 	}
 	array = begin_array(out, "warnings");
 	for (size_t i = 0; !ret && i < profile->nr_warnings; i++)
-		ret = put_row(&array, string(profile->warnings[i]));
+		ret = put_row(&array, text_json(profile->warnings[i]));
 	end_array(&array);
 	fputs("\n}\n", out);
 	return ret;

@@ -23,8 +23,12 @@ struct report {
 
 /* "-" for what is not known. */
 struct text_cell stall_cell(bool known, uint64_t ns);
+/* "18.2s", ">=3.1h"; whole seconds where @resolution_ns says no more. At most nine columns. */
+struct text_cell age_cell(bool known, bool at_least, uint64_t ns, uint64_t resolution_ns);
+struct text_cell size_cell(bool known, uint64_t bytes); /* "840B" "16.0K", in powers of 1024 */
 /* Of the run's wall time; above 100 % when several threads stalled at once. */
 struct text_cell wall_cell(const struct report *report, bool known, uint64_t ns);
+double percent_of(uint64_t some, uint64_t all);
 double share(const struct report *report, uint64_t faults); /* percent of all faults */
 bool timed(const struct report *report, const struct stall *stall);
 
@@ -43,5 +47,8 @@ void put_title(const struct report *report, const char *title);
 /* The parts. */
 int put_header(const struct report *report, const struct stall *all); /* 0 or -ENOMEM */
 void put_symbols(const struct report *report);
+/* Nothing where no provider was asked. */
+void put_objects(const struct report *report);
+void put_connections(const struct report *report);
 
 #endif

@@ -126,10 +126,13 @@ static int write_text(const struct profile *profile, const struct sink_options *
 		fprintf(out, "\nNo page fault %scompleted in %.1f s.\n",
 			profile->only_kinds || profile->only_modes ? "of that kind " : "",
 			report.seconds);
+		put_objects(&report);
 		return 0;
 	}
 	put_kinds(&report, &all);
 	put_symbols(&report);
+	put_objects(&report);
+	put_connections(&report);
 	if (options->stacks && profile->nr_stacks)
 		put_stacks(&report);
 	return 0;

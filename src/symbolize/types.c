@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "symbolize/dies.h"
 #include "symbolize/module.h"
 #include "symbolize/typeindex.h"
 
@@ -21,7 +22,7 @@
 #define MAX_BYTES (1ull << 40)
 
 /* How far a path has led. */
-struct place_of {
+struct spot {
 	Dwarf_Die type; /* stripped */
 	uint64_t offset;
 	unsigned int dimension; /* of an array: how many lie behind */
@@ -79,7 +80,6 @@ static bool size_of_single(Dwarf_Die *type, uint64_t *ret)
 	case DW_TAG_union_type:
 	case DW_TAG_base_type:
 	case DW_TAG_ptr_to_member_type:
-	case DW_TAG_unspecified_type:
 		if (!die_constant(type, DW_AT_byte_size, &size))
 			return false;
 		break;
@@ -104,9 +104,9 @@ static bool size_of(const Dwarf_Die *type, unsigned int dimension, uint64_t *ret
 		if (depth == MAX_NESTING || !read_dimensions(&die, &dimensions, steps))
 			return false;
 		for (unsigned int i = dimension; i < dimensions.n; i++) {
-			factor *= dimensions.count[i];
-			if (factor > MAX_BYTES)
+			if (dimensions.count[i] && factor > MAX_BYTES / dimensions.count[i])
 				return false;
+			factor *= dimensions.count[i];
 		}
 		if (!die_type(&die, &die))
 			return false;
@@ -163,17 +163,17 @@ static bool is_structure(Dwarf_Die *type)
 	return tag == DW_TAG_structure_type || tag == DW_TAG_class_type || tag == DW_TAG_union_type;
 }
 
-static int enter(struct place_of *place, Dwarf_Die *member)
+static int enter(struct spot *spot, Dwarf_Die *member)
 {
 	uint64_t offset;
 
 	if (die_has(member, DW_AT_bit_size) || die_has(member, DW_AT_data_bit_offset))
 		return -ENOTSUP;
-	if (!member_offset(member, &offset) || !die_type(member, &place->type))
+	if (!member_offset(member, &offset) || !die_type(member, &spot->type))
 		return -ENOENT;
-	place->offset += offset;
-	place->dimension = 0;
-	return place->offset <= MAX_BYTES ? 0 : -ENOENT;
+	spot->offset += offset;
+	spot->dimension = 0;
+	return spot->offset <= MAX_BYTES ? 0 : -ENOENT;
 }
 
 static bool is_called(Dwarf_Die *die, const char *name, size_t length)
@@ -183,19 +183,19 @@ static bool is_called(Dwarf_Die *die, const char *name, size_t length)
 	return own && !strncmp(own, name, length) && !own[length];
 }
 
-/* Moves @place to its member @name; to what has no name goes on its own. */
-static int enter_named(struct place_of *place, const char *name, size_t length, uint64_t *steps,
+/* Moves @spot to its member @name; to what has no name goes on its own. */
+static int enter_named(struct spot *spot, const char *name, size_t length, uint64_t *steps,
 		       unsigned int depth)
 {
-	Dwarf_Die die, structure = place->type;
+	Dwarf_Die die, structure = spot->type;
 
 	if (depth == MAX_NESTING || !is_structure(&structure))
 		return -ENOENT;
 	for (int r = die_first(&structure, &die, steps); !r; r = die_next(&die, &die, steps))
 		if (is_member(&die) && is_called(&die, name, length))
-			return enter(place, &die);
+			return enter(spot, &die);
 	for (int r = die_first(&structure, &die, steps); !r; r = die_next(&die, &die, steps)) {
-		struct place_of inner = *place;
+		struct spot inner = *spot;
 		int found;
 
 		if (dwarf_tag(&die) != DW_TAG_inheritance &&
@@ -207,41 +207,39 @@ static int enter_named(struct place_of *place, const char *name, size_t length, 
 		if (found == -ENOENT)
 			continue;
 		if (!found)
-			*place = inner;
+			*spot = inner;
 		return found;
 	}
 	return -ENOENT;
 }
 
-/* The element size and the number of elements of the array that @place is at. */
-static bool array_at(const struct place_of *place, uint64_t *stride, uint64_t *count,
-		     uint64_t *steps)
+/* The element size and the number of elements of the array that @spot is at. */
+static bool array_at(const struct spot *spot, uint64_t *stride, uint64_t *count, uint64_t *steps)
 {
 	struct dimensions dimensions;
-	Dwarf_Die type = place->type;
+	Dwarf_Die type = spot->type;
 
 	if (!is_array(&type) || !read_dimensions(&type, &dimensions, steps) ||
-	    place->dimension >= dimensions.n ||
-	    !size_of(&type, place->dimension + 1, stride, steps))
+	    spot->dimension >= dimensions.n || !size_of(&type, spot->dimension + 1, stride, steps))
 		return false;
-	*count = dimensions.count[place->dimension];
+	*count = dimensions.count[spot->dimension];
 	return true;
 }
 
-static int enter_element(struct place_of *place, uint64_t i, uint64_t *steps)
+static int enter_element(struct spot *spot, uint64_t i, uint64_t *steps)
 {
 	struct dimensions dimensions;
 	uint64_t stride, count;
 
-	if (!array_at(place, &stride, &count, steps) || (count && i >= count) ||
-	    (stride && i > (MAX_BYTES - place->offset) / stride) ||
-	    !read_dimensions(&place->type, &dimensions, steps))
+	if (!array_at(spot, &stride, &count, steps) || (count && i >= count) ||
+	    (stride && i > (MAX_BYTES - spot->offset) / stride) ||
+	    !read_dimensions(&spot->type, &dimensions, steps))
 		return -ENOENT;
-	place->offset += i * stride;
-	if (++place->dimension < dimensions.n)
+	spot->offset += i * stride;
+	if (++spot->dimension < dimensions.n)
 		return 0;
-	place->dimension = 0;
-	return die_type(&place->type, &place->type) ? 0 : -ENOENT;
+	spot->dimension = 0;
+	return die_type(&spot->type, &spot->type) ? 0 : -ENOENT;
 }
 
 /* "[n]" at *@path, which is moved behind it. */
@@ -262,7 +260,7 @@ static bool read_index(const char **path, uint64_t *ret)
 	return *at == ']';
 }
 
-static int follow(struct place_of *place, const char *path, uint64_t *steps)
+static int follow(struct spot *spot, const char *path, uint64_t *steps)
 {
 	const char *at = path;
 	int r = *path && strlen(path) <= MAX_PATH_LENGTH ? 0 : -ENOENT;
@@ -272,13 +270,13 @@ static int follow(struct place_of *place, const char *path, uint64_t *steps)
 		uint64_t i;
 
 		if (*at == '[') {
-			r = read_index(&at, &i) ? enter_element(place, i, steps) : -ENOENT;
+			r = read_index(&at, &i) ? enter_element(spot, i, steps) : -ENOENT;
 			continue;
 		}
 		if (at > path && *at++ != '.')
 			return -ENOENT;
 		length = strcspn(at, ".[");
-		r = length ? enter_named(place, at, length, steps, 0) : -ENOENT;
+		r = length ? enter_named(spot, at, length, steps, 0) : -ENOENT;
 		at += length;
 	}
 	return r;
@@ -319,32 +317,60 @@ static int find_type(const struct type_index *index, const char *name, Dwarf_Die
 	return r;
 }
 
+static int variable_in_dwarf(const struct type_index *index, const char *name, uint64_t *address,
+			     uint64_t *size, bool *external)
+{
+	uint64_t steps = MAX_STEPS;
+	Dwarf_Die die, type;
+	int r = type_index_find(index, TYPE_VARIABLE, name, &die);
+
+	if (r < 0)
+		return r;
+	if (!die_address(&die, address))
+		return -ENOENT;
+	*external = die_flag(&die, DW_AT_external);
+	if (die_type(&die, &type))
+		size_of(&type, 0, size, &steps);
+	return 0;
+}
+
 int symbolizer_variable(struct symbolizer *symbolizer, const struct binary *binary,
 			const char *name, uint64_t *address, uint64_t *size)
 {
 	struct module *module = binary ? symbolizer_module(symbolizer, binary) : NULL;
-	uint64_t at, bytes = 0, steps = MAX_STEPS;
+	uint64_t at = 0, bytes = 0, symbol_at, symbol_bytes;
 	const struct type_index *index;
-	Dwarf_Die die, type;
-	int r = -ENOENT;
+	bool external = false;
+	int r = -ENOENT, s;
 
 	if (!module)
 		return -ENOENT;
 	index = module_types(module);
 	if (index)
-		r = type_index_find(index, TYPE_VARIABLE, name, &die);
-	if (!r && die_address(&die, &at)) {
-		if (die_type(&die, &type))
-			size_of(&type, 0, &bytes, &steps);
-	} else if (r != -ENOTUNIQ) {
-		r = names_address(module, name, &at, &bytes);
+		r = variable_in_dwarf(index, name, &at, &bytes, &external);
+	/* Beside a static one there may be a function of that name. */
+	s = external ? -ENOENT : names_address(module, name, &symbol_at, &symbol_bytes);
+	if (!s) {
+		if (r < 0 || at != symbol_at)
+			bytes = symbol_bytes;
+		at = symbol_at;
+	} else if (s == -ENOTUNIQ || r == -ENOTUNIQ) {
+		return -ENOTUNIQ;
+	} else if (r < 0) {
+		return -ENOENT;
 	}
-	if (r < 0)
-		return r;
 	*address = at;
 	if (size)
 		*size = bytes;
 	return 0;
+}
+
+int symbolizer_function(struct symbolizer *symbolizer, const struct binary *binary,
+			const char *name, uint64_t *address)
+{
+	struct module *module = binary ? symbolizer_module(symbolizer, binary) : NULL;
+
+	return module ? names_address(module, name, address, NULL) : -ENOENT;
 }
 
 int symbolizer_member(struct symbolizer *symbolizer, const struct binary *binary, const char *type,
@@ -352,21 +378,21 @@ int symbolizer_member(struct symbolizer *symbolizer, const struct binary *binary
 {
 	struct type_index *index = index_of(symbolizer, binary);
 	struct fp_member member = { 0 };
-	struct place_of place = { 0 };
+	struct spot spot = { 0 };
 	uint64_t steps = MAX_STEPS;
 	int r;
 
 	if (!index)
 		return -ENODATA;
-	r = find_type(index, type, &place.type);
+	r = find_type(index, type, &spot.type);
 	if (!r)
-		r = follow(&place, path, &steps);
+		r = follow(&spot, path, &steps);
 	if (r < 0)
 		return r;
-	if (!size_of(&place.type, place.dimension, &member.size, &steps))
+	if (!size_of(&spot.type, spot.dimension, &member.size, &steps))
 		return -ENOENT;
-	member.offset = place.offset;
-	if (is_array(&place.type) && !array_at(&place, &member.stride, &member.count, &steps))
+	member.offset = spot.offset;
+	if (is_array(&spot.type) && !array_at(&spot, &member.stride, &member.count, &steps))
 		return -ENOENT;
 	*ret = member;
 	return 0;
@@ -408,7 +434,7 @@ int symbolizer_enumerator(struct symbolizer *symbolizer, const struct binary *bi
 }
 
 int symbolizer_bias(struct symbolizer *symbolizer, const struct binary *binary, uint64_t start,
-		    uint64_t offset, uint64_t *ret)
+		    uint64_t offset, bool exec, uint64_t *ret)
 {
 	struct module *module = binary ? symbolizer_module(symbolizer, binary) : NULL;
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
@@ -421,7 +447,7 @@ int symbolizer_bias(struct symbolizer *symbolizer, const struct binary *binary, 
 		uint64_t skew;
 
 		if (!gelf_getphdr(module->elf.elf, (int)i, &phdr) || phdr.p_type != PT_LOAD ||
-		    !phdr.p_filesz)
+		    !phdr.p_filesz || (exec && !(phdr.p_flags & PF_X)))
 			continue;
 		skew = phdr.p_offset % page;
 		if (phdr.p_vaddr % page != skew || offset < phdr.p_offset - skew ||

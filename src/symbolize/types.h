@@ -11,6 +11,7 @@
 #ifndef SYMBOLIZE_TYPES_H
 #define SYMBOLIZE_TYPES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "faultprof/provider.h"
@@ -23,14 +24,20 @@
 int symbolizer_variable(struct symbolizer *symbolizer, const struct binary *binary,
 			const char *name, uint64_t *address, uint64_t *size);
 
+/* Address of a function that the tables of the file itself name: no DWARF, no debug file is read
+ * for it, unless that was done already. -ENOENT, -ENOTUNIQ: as above. */
+int symbolizer_function(struct symbolizer *symbolizer, const struct binary *binary,
+			const char *name, uint64_t *address);
+
 /* The member @path ("req.buf.area", "cache[3].pool") of @type. Goes through anonymous members and
  * base classes, not through pointers. An element beyond the bounds is none (unless there are none).
- * -ENOENT: no such type or member; -ENOTSUP: a bit field; -ENODATA: there is no DWARF, or not
- * all of it (split off into .dwo files, damaged), and what there is does not have it. */
+ * -ENOENT: no such type or member; -ENOTSUP: a bit field; -ENOTUNIQ: parts of the program mean
+ * different structures by that name; -ENODATA: there is no DWARF, or not all of it (split off into
+ * .dwo files, damaged), and what there is does not have it. */
 int symbolizer_member(struct symbolizer *symbolizer, const struct binary *binary, const char *type,
 		      const char *path, struct fp_member *ret);
 
-/* Bytes of @type. -ENOENT, -ENODATA: as above. */
+/* Bytes of @type. -ENOENT, -ENOTUNIQ, -ENODATA: as above. */
 int symbolizer_size_of(struct symbolizer *symbolizer, const struct binary *binary, const char *type,
 		       uint64_t *ret);
 
@@ -40,10 +47,10 @@ int symbolizer_enumerator(struct symbolizer *symbolizer, const struct binary *bi
 			  const char *name, int64_t *ret);
 
 /* What to add to the file's addresses in a process that has it mapped at @start from file offset
- * @offset. Ask with the lowest mapping of the file: a page of the file may be mapped twice, as the
- * end of one segment and the beginning of the next; the former is meant. -ENOENT: not a mapping of
- * it that a program is loaded by. */
+ * @offset; @exec: executable. A page of the file may be mapped twice, as the end of one segment and
+ * the beginning of the next; of two that both fit the former is meant, so that the lowest mapping
+ * of a file is never mistaken. -ENOENT: not a mapping of it that a program is loaded by. */
 int symbolizer_bias(struct symbolizer *symbolizer, const struct binary *binary, uint64_t start,
-		    uint64_t offset, uint64_t *ret);
+		    uint64_t offset, bool exec, uint64_t *ret);
 
 #endif

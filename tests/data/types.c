@@ -98,6 +98,16 @@ struct later {
 	int i;
 };
 
+struct other_size {
+	long i;
+} other_size;
+struct other_order {
+	int j, i;
+} other_order;
+struct copied {
+	int i, j;
+} copied;
+
 struct wide declared_first = { .c = 'x' };
 static struct list pools = { &pools, &pools };
 static int twin = 2;
@@ -119,6 +129,11 @@ enum positive positive = LARGE_POSITIVE;
 enum conflict_there conflict_there = CONFLICT;
 enum agreed_there agreed_there = AGREED;
 int lonely[] = { LONELY, BELOW };
+
+int one_is_a_function(void)
+{
+	return counters[1][1]++;
+}
 
 later_t *first(later_t *later, struct wide *wide, int **ret);
 
@@ -164,6 +179,7 @@ static void print_members(void)
 	MEMBER(struct holder, cube[2][5][1]);
 	MEMBER(union either, in.f);
 	MEMBER(later_t, i);
+	MEMBER(struct copied, j);
 	MEMBER(struct later, i);
 	MEMBER(twice_t, data);
 	MEMBER(nameless_t, anonymous);
@@ -223,5 +239,6 @@ int main(void)
 	VARIABLE(lonely);
 	FUNCTION(main);
 	FUNCTION(first);
+	FUNCTION(one_is_a_function);
 	return 0;
 }

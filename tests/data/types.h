@@ -19,16 +19,23 @@
 #define VARIABLE(v) printf("variable|%s||%lu %lu\n", #v, N(&v), N(sizeof(v)))
 #define FUNCTION(f) printf("variable|%s||%lu 0\n", #f, N(&f))
 
+#ifdef PADDING /* so much more before the writable part */
+static const char padding[PADDING] = { 1 };
+#else
+static const char padding[1] = { 0 };
+#endif
+
 /* Where this program is mapped. */
 static void print_mappings(void)
 {
 	FILE *maps = fopen("/proc/self/maps", "r");
-	unsigned long start, offset;
+	unsigned long start, end, offset;
 	char line[512], access[8];
 
+	*line = padding[0];
 	while (fgets(line, sizeof(line), maps))
 		if (strstr(line, "/prog") &&
-		    sscanf(line, "%lx-%*x %7s %lx", &start, access, &offset) == 3)
-			printf("mapping|%s||%lu %lu\n", access, start, offset);
+		    sscanf(line, "%lx-%lx %7s %lx", &start, &end, access, &offset) == 4)
+			printf("mapping|%s||%lu %lu %lu\n", access, start, offset, end - start);
 	fclose(maps);
 }

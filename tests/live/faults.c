@@ -736,6 +736,35 @@ static void run_thread(size_t n)
 	done("thread", n);
 }
 
+static void *racer(void *arg)
+{
+	struct job *job = arg;
+
+	pthread_barrier_wait(job->start);
+	swap_in_faults(job->area, job->n, PAGE);
+	return NULL;
+}
+
+/* All read the same pages, in the same order: who comes late waits for another one's read. */
+static void run_swap_race(size_t n)
+{
+	pthread_barrier_t start;
+	pthread_t thread[THREADS];
+	struct job job = { .area = map_anon(n * PAGE), .n = n, .start = &start };
+
+	pthread_barrier_init(&start, NULL, THREADS + 1);
+	for (int i = 0; i < THREADS; i++)
+		if (pthread_create(&thread[i], NULL, racer, &job))
+			fail("pthread_create");
+	fill(job.area, n * PAGE);
+	swap_out(job.area, n);
+	go();
+	pthread_barrier_wait(&start);
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(thread[i], NULL);
+	done("swap_race", n);
+}
+
 static void run_fork(size_t n)
 {
 	char *area = map_anon(n * PAGE);
@@ -935,6 +964,7 @@ static const struct {
 	{ "cow_first", run_cow_first },
 	{ "swap_in", run_swap_in },
 	{ "swap_cache", run_swap_cache },
+	{ "swap_race", run_swap_race },
 	{ "file_read", run_file_read },
 	{ "file_map", run_file_map },
 	{ "shmem", run_shmem },

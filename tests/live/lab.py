@@ -242,6 +242,11 @@ def scratch_base():
 
 # ---- the machine ----
 
+PAGE = 4096
+# FAULTPROF_STORM=60: that many seconds of reading 1 GB of swapped out memory.
+STORM_SECONDS = int(os.environ.get("FAULTPROF_STORM", "20"))
+
+
 class Swap:
     """Swap space: what the machine has, or a file of our own."""
     SIZE = 512 << 20
@@ -286,6 +291,14 @@ class Swap:
             subprocess.run(["swapoff", self.path], timeout=120)
             os.unlink(self.path)
             self.path = None
+
+
+class LargeSwap(Swap):
+    SIZE = 1200 << 20
+
+
+def swapped_in():
+    return int(re.search(r"^pswpin (\d+)", read("/proc/vmstat"), re.M).group(1))
 
 
 class Setting:
@@ -417,6 +430,18 @@ def public(path):
         os.chmod(copy, 0o755)
         _public[path] = copy
     return _public[path]
+
+
+def refused(result, rc, *words):
+    """One clear line on stderr, nothing on stdout, the right exit code."""
+    equal(result.rc, rc, "exit code (%s)" % result.err.strip())
+    equal(result.out, "", "stdout")
+    equal(len(result.err.splitlines()), 1, "number of lines of %r" % result.err)
+    line = result.err.strip()
+    check(line.startswith("faultprof: "), "no 'faultprof: ' before %r" % line)
+    check("\x1b" not in line and len(line) < 300, "not a line for people: %r" % line)
+    for word in words:
+        check(word.lower() in line.lower(), "%r does not mention %r" % (line, word))
 
 
 class Result:
@@ -622,6 +647,58 @@ class Target:
         return self.process.wait(10)
 
 
+class Cold(Target):
+    """tests/live/cold.c: memory whose words hold their own addresses."""
+
+    def __init__(self, megabytes, cgroup=None):
+        Target.__init__(self, str(megabytes), 0, binary=os.path.join(BUILD, "tests", "cold"),
+                        cgroup=cgroup)
+        self.base, self.bytes = map(int, self.line(10).split())
+
+    def do(self, what, first=0, pages=0):
+        self.process.stdin.write(("%s %d %d\n" % (what, first, pages)).encode())
+        return self.line(100)
+
+    def smaps(self, key):
+        """Bytes, as the kernel itself sums them up, of the mappings that lie in our memory."""
+        total, inside = 0, False
+        for line in read("/proc/%d/smaps" % self.pid).splitlines():
+            match = re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line)
+            if match:
+                inside = self.base <= int(match.group(1), 16) < self.base + self.bytes
+            elif inside and line.startswith(key + ":"):
+                total += int(line.split()[1]) * 1024
+        return total
+
+
+def provider(name):
+    """A provider that was built as a shared object, where nobody but root can write."""
+    need_root()
+    scratch = tempfile.mkdtemp(prefix="faultprof-test-", dir="/root")
+    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+    return shutil.copy(os.path.join(BUILD, name + ".so"), scratch)
+
+
+class Answers:
+    """What a provider with provider_log.h was asked, and what it said."""
+
+    def __init__(self, directory):
+        self.path = os.path.join(directory, "answers")
+        self.env = {"FAULTPROF_TEST_LOG": self.path}
+
+    def __iter__(self):
+        """(time_ns, address, error, answer): error is 0 or -errno, answer is None with one."""
+        with open(self.path) as file:
+            for line in file:
+                f = line.split()
+                answer = None
+                if len(f) > 3:
+                    answer = {"type": f[3].replace("_", " "), "base": int(f[4]),
+                              "size": int(f[5]), "source": int(f[6]), "born_ns": int(f[7]),
+                              "connection": f[8], "peer": f[9]}
+                yield int(f[0]), int(f[1]), int(f[2]), answer
+
+
 # ---- proxies and their clients ----
 
 def free_port():
@@ -735,13 +812,21 @@ frontend front
 
 
 class Nginx(Proxy):
-    def __init__(self, cgroup=None):
-        binary = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/sbin")
+    """@http and @stream are for its configuration; the default answers every request itself."""
+    HTTP = """
+	client_header_buffer_size 8k;
+	server {
+		listen 127.0.0.1:%d;
+		location / { return 200 "ok"; }
+	}"""
+
+    def __init__(self, cgroup=None, binary="nginx", http=None, stream="", port=None, log="stderr"):
+        binary = shutil.which(binary) or shutil.which(binary, path="/usr/sbin:/sbin")
         if not binary:
             raise Skip("no nginx")
         self.dir = tempfile.mkdtemp(prefix="faultprof-test-", dir=scratch_base())
         os.chmod(self.dir, 0o755)
-        self.port = free_port()
+        self.port = port or free_port()
         paths = "".join("\t%s_temp_path %s/%s;\n" % (p, self.dir, p)
                         for p in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
         config = os.path.join(self.dir, "nginx.conf")
@@ -749,72 +834,108 @@ class Nginx(Proxy):
 daemon off;
 worker_processes 1;
 pid %s/pid;
-error_log stderr;
+error_log %s;
 events { worker_connections 4000; }
 http {
 %s	access_log off;
 	client_header_timeout 600s;
 	keepalive_timeout 600s;
-	client_header_buffer_size 8k;
-	server {
-		listen 127.0.0.1:%d;
-		location / { return 200 "ok"; }
-	}
+%s
 }
-""" % (self.dir, paths, self.port))
+%s
+""" % (self.dir, log, paths, self.HTTP % self.port if http is None else http, stream))
         self.launch([binary, "-p", self.dir, "-c", config, "-e", "stderr"], cgroup)
         self.worker = wait_for(lambda: children(self.pid), 5, "a worker")[0]
 
 
 def haproxy_source():
     """HAProxy of Debian's source with DWARF and no frame pointers, built once."""
-    place = os.path.join(BUILD, "tests", "haproxy-2.6")
-    binary = os.path.join(place, "haproxy")
+    return _from_source("haproxy", "haproxy-2.6", _build_haproxy)
+
+
+def nginx_source():
+    """nginx of Debian's upstream source with DWARF and the stream module, built once."""
+    return _from_source("nginx", "nginx-1.22", _build_nginx)
+
+
+def _from_source(name, directory, build):
+    place = os.path.join(BUILD, "tests", directory)
+    binary = os.path.join(place, name)
     if os.access(binary, os.X_OK):
         return binary
     if VM:
-        raise Skip("haproxy is not built from source: python3 tests/live/lab.py haproxy outside")
+        raise Skip("%s is not built from source: python3 tests/live/lab.py %s outside" %
+                   (name, name))
     note = os.path.join(place, "unavailable")
     if os.path.exists(note) and time.time() - os.stat(note).st_mtime < 3600:
-        raise Skip("haproxy cannot be built from source: " + read(note))
+        raise Skip("%s cannot be built from source: %s" % (name, read(note)))
     os.makedirs(place, exist_ok=True)
     try:
-        _build_haproxy(place, binary)
+        build(place, binary)
     except (Skip, OSError, subprocess.SubprocessError, AssertionError) as error:
         write(note, str(error))
-        raise Skip("haproxy cannot be built from source: %s" % error)
+        raise Skip("%s cannot be built from source: %s" % (name, error))
     return binary
 
 
-def _build_haproxy(place, binary):
-    need("apt-get", "make", "gcc", "dpkg-source")
-    keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
-    with Scratch() as work:
+class Sources:
+    """Debian's source packages, without a change to the machine's own lists."""
+
+    def __init__(self, work, log):
+        need("apt-get", "make", "gcc")
+        keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
         os.makedirs(os.path.join(work, "lists", "partial"))
         write(os.path.join(work, "sources.list"), "".join(
             "deb-src [signed-by=%s] http://deb.debian.org/%s main\n" % (keyring, suite)
             for suite in ("debian bookworm", "debian-security bookworm-security")))
-        apt = ["apt-get", "-q", "-o", "Dir::Etc::SourceList=%s/sources.list" % work,
-               "-o", "Dir::Etc::SourceParts=/dev/null", "-o", "APT::Sandbox::User=root",
-               "-o", "Dir::State::Lists=%s/lists" % work, "-o", "Acquire::http::Timeout=20"]
-        log = open(os.path.join(place, "build.log"), "w")
-        quiet = dict(cwd=work, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
-        check(subprocess.run(apt + ["update"], timeout=120, **quiet).returncode == 0,
-              "no source index (network?)")
-        for version in ("2.6.12-1+deb12u3", "2.6.12-1+deb12u4"):
-            if not subprocess.run(apt + ["source", "haproxy=" + version], timeout=120,
-                                  **quiet).returncode:
-                break
-        else:
-            raise AssertionError("no source package")
-        tree = [d for d in os.listdir(work) if d.startswith("haproxy-")][0]
+        self.apt = ["apt-get", "-q", "-o", "Dir::Etc::SourceList=%s/sources.list" % work,
+                    "-o", "Dir::Etc::SourceParts=/dev/null", "-o", "APT::Sandbox::User=root",
+                    "-o", "Dir::State::Lists=%s/lists" % work, "-o", "Acquire::http::Timeout=20"]
+        self.work, self.log = work, log
+        check(self.run(self.apt + ["update"]), "no source index (network?)")
+
+    def run(self, command, directory="", seconds=120):
+        return not subprocess.run(command, cwd=os.path.join(self.work, directory), timeout=seconds,
+                                  stdin=subprocess.DEVNULL, stdout=self.log,
+                                  stderr=subprocess.STDOUT).returncode
+
+    def file(self, prefix):
+        return [f for f in os.listdir(self.work) if f.startswith(prefix)][0]
+
+
+def _keep(built, binary):
+    shutil.copy2(built, binary + ".new")
+    os.rename(binary + ".new", binary)
+
+
+def _build_haproxy(place, binary):
+    need("dpkg-source")
+    with Scratch() as work, open(os.path.join(place, "build.log"), "w") as log:
+        sources = Sources(work, log)
+        check(any(sources.run(sources.apt + ["source", "haproxy=" + version])
+                  for version in ("2.6.12-1+deb12u3", "2.6.12-1+deb12u4")), "no source package")
+        tree = sources.file("haproxy-")
         make = ["make", "-j%d" % (os.cpu_count() or 1), "TARGET=linux-glibc", "USE_OPENSSL=",
                 "USE_ZLIB=", "USE_PCRE=", "USE_PCRE2=", "USE_LUA=", "USE_SYSTEMD=",
                 "CPU_CFLAGS=-O2", "DEBUG_CFLAGS=-g -fomit-frame-pointer", "haproxy"]
-        check(subprocess.run(make, timeout=280, **dict(quiet, cwd=os.path.join(work, tree))
-                             ).returncode == 0, "make failed, see build.log")
-        shutil.copy2(os.path.join(work, tree, "haproxy"), binary + ".new")
-        os.rename(binary + ".new", binary)
+        check(sources.run(make, tree, 280), "make failed, see build.log")
+        _keep(os.path.join(work, tree, "haproxy"), binary)
+
+
+def _build_nginx(place, binary):
+    with Scratch() as work, open(os.path.join(place, "build.log"), "w") as log:
+        sources = Sources(work, log)
+        check(sources.run(sources.apt + ["source", "--download-only", "--tar-only", "nginx"]),
+              "no source package")
+        check(sources.run(["tar", "xf", sources.file("nginx_")]), "not a tar file")
+        tree = sources.file("nginx-")
+        configure = ["./configure", "--with-stream", "--with-debug",
+                     "--with-cc-opt=-O2 -g -fomit-frame-pointer",
+                     "--without-http_rewrite_module", "--without-http_gzip_module"]
+        check(sources.run(configure, tree), "configure failed, see build.log")
+        check(sources.run(["make", "-j%d" % (os.cpu_count() or 1)], tree, 280),
+              "make failed, see build.log")
+        _keep(os.path.join(work, tree, "objs", "nginx"), binary)
 
 
 # ---- judges ----
@@ -896,8 +1017,7 @@ def user_mode(report):
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["haproxy"]:
-        try:
-            print(haproxy_source())
-        except Skip as reason:
-            print("# %s" % reason)
+    try:
+        print({"haproxy": haproxy_source, "nginx": nginx_source}[sys.argv[1]]())
+    except Skip as reason:
+        print("# %s" % reason)

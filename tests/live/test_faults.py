@@ -105,6 +105,20 @@ def known(mode, n, symbol, kind, side, major, alone):
 
 
 @test
+def test_swap_race():
+    """Threads that wait for each other's reads: a fault may turn out major at the last moment."""
+    n = 8000
+    report, stat, _ = run("swap_race", n)
+    equal((report.totals["minor"], report.totals["major"]), stat, "minor and major")
+    check(stat[1] >= n / 16, "only %d major faults" % stat[1])
+    race = report.symbol("swap_in_faults")
+    equal(report.kind("swap-in") + report.kind("file-read"), stat[1], "kinds that are major")
+    check(report.symbol("swap_in_faults", kind="zero") < race / 20, "waits count as first touches")
+    # Not nothing_lost(): the threads' stacks may be swapped out, too.
+    equal(report.totals["lost"], 0, "lost")
+
+
+@test
 def test_userfault():
     """Another thread brings the page in; kernels differ in whether they call that major."""
     n = 500

@@ -532,10 +532,9 @@ static void test_ages_batches(void **unused)
 		unsigned int batch[3]; /* how many are 100, 200, 300 s old */
 		unsigned int older, split_s;
 	} cases[] = {
-		{ { 10, 10, 10 }, 10, 300 }, { { 2, 10, 12 }, 12, 300 },
-		{ { 12, 10, 2 }, 12, 200 },  { { 5, 25, 0 }, 25, 200 },
-		{ { 0, 20, 5 }, 5, 300 },    { { 7, 0, 0 }, 0, 0 },
-		{ { 1, 1, 0 }, 1, 200 },     { { 1, 0, 0 }, 0, 0 },
+		{ { 10, 10, 10 }, 10, 300 }, { { 2, 10, 12 }, 12, 300 }, { { 12, 10, 2 }, 12, 200 },
+		{ { 5, 25, 0 }, 25, 200 },   { { 0, 20, 5 }, 5, 300 },	 { { 7, 0, 0 }, 0, 0 },
+		{ { 5, 20, 2 }, 22, 200 },   { { 1, 1, 0 }, 1, 200 },	 { { 1, 0, 0 }, 0, 0 },
 		{ { 0, 1, 100 }, 100, 300 },
 	};
 
@@ -572,6 +571,7 @@ static void test_owners(void **unused)
 				    .age_source = FP_AGE_ALLOCATED,
 				    .born_ns = BEGIN - 90 * S,
 				    .resolution_ns = S };
+	struct fp_connection connection = { .id = 4096 };
 	struct object_ages *ages;
 	struct profile p;
 
@@ -595,9 +595,15 @@ static void test_owners(void **unused)
 	hit(&p, 1, &object, BEGIN + 1);
 	lives(&p, 1, &object);
 	object.base += 4096;
-	hit(&p, 1, &object, BEGIN + 1); /* gone at the end */
+	hit(&p, 1, &object, BEGIN + 1);	 /* gone at the end */
+	object.connection = &connection; /* whose id is enough, whatever its objects' ages */
+	object.age_source = FP_AGE_ALLOCATED;
+	hit(&p, 1, &object, NOW);
+	object.born_ns = BEGIN - 3000 * S;
+	lives(&p, 1, &object);
 	profile_finish(&p);
 	assert_int_equal(ages->gone, 3);
+	assert_int_equal(ages->hit[AGE_MINUTES], 1);
 	assert_int_equal(ages->living[AGE_MINUTE], 2);
 	assert_int_equal(ages->hit[AGE_MINUTE], 0);
 	assert_int_equal(ages->living[AGE_BEFORE], 1);
@@ -729,13 +735,25 @@ static void test_target_provider(void **unused)
 	(void)unused;
 	begin(&p);
 	assert_int_equal(profile_add_target(&p, 5, "haproxy", NULL, NULL, 1), 0);
-	assert_int_equal(profile_set_provider(&p, 6, name), -ENOENT);
 	assert_null(p.targets[0].provider);
 	assert_false(p.objects->known);
 	assert_int_equal(profile_set_provider(&p, 5, name), 0);
+	assert_true(p.objects->known);
 	name[0] = '!';
 	assert_string_equal(p.targets[0].provider, "haproxy");
-	assert_true(p.objects->known);
+	/* The other way round, and once more when it runs another program. */
+	assert_int_equal(profile_set_provider(&p, 6, "nginx"), 0);
+	assert_int_equal(profile_set_provider(&p, 6, "mapping"), 0);
+	assert_int_equal(profile_add_target(&p, 6, "nginx", NULL, NULL, 1), 0);
+	assert_string_equal(p.targets[1].provider, "mapping");
+	for (uint32_t pid = 100; pid < 100 + 2 * PROVIDED_MAX; pid++)
+		assert_int_equal(profile_set_provider(&p, pid, "mapping"), 0);
+	assert_int_equal(profile_add_target(&p, 100, "a", NULL, NULL, 1), 0);
+	assert_int_equal(profile_add_target(&p, 99 + 2 * PROVIDED_MAX, "b", NULL, NULL, 1), 0);
+	assert_string_equal(p.targets[2].provider, "mapping");
+	assert_null(p.targets[3].provider);
+	assert_int_equal(profile_set_provider(&p, 99 + 2 * PROVIDED_MAX, "nginx"), 0);
+	assert_string_equal(p.targets[3].provider, "nginx");
 	profile_release(&p);
 }
 

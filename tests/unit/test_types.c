@@ -7,11 +7,21 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <sys/mman.h>
 
 #include "symbolize/types.h"
 
 static char here[PATH_MAX]; /* the programs' sources */
+static unsigned int alone;  /* mappings that share no page of the file */
+
+enum has { HAS_ALL, HAS_SYMBOLS, HAS_DWARF };
+
+/* Files are changed here, and inodes used again. */
+static struct binary open_fresh(const char *name)
+{
+	symbolizer_free(symbolizer);
+	assert_int_equal(symbolizer_new(&symbolizer), 0);
+	return open_binary(name);
+}
 
 static void check_member(const struct binary *binary, const char *type, const char *path,
 			 const char *numbers, const char *line)
@@ -40,35 +50,46 @@ static void check_variable(const struct binary *binary, const char *name, const 
 			 at + bias, bytes, r);
 }
 
-/* Runs the program @name and compares, line by line; how many lines there were. With @types false
- * there is no DWARF, and variables are all there is. */
-static unsigned int compare(const char *name, bool types)
+/* A mapping whose first page of the file no earlier one has leads to @bias, like the first one. */
+static void check_mapping(const struct binary *binary, const char *numbers, uint64_t *bias,
+			  uint64_t *end)
 {
-	struct binary binary = open_binary(name);
-	uint64_t bias = 0, number;
-	unsigned int lines = 0, mappings = 0;
+	unsigned long start, offset, length;
+	uint64_t found;
+
+	assert_int_equal(sscanf(numbers, "%lu %lu %lu", &start, &offset, &length), 3);
+	if (offset >= *end) {
+		assert_int_equal(symbolizer_bias(symbolizer, binary, start, offset, false, &found),
+				 0);
+		if (*end)
+			assert_int_equal(found, *bias);
+		*bias = found;
+		alone++;
+	}
+	*end = offset + length;
+}
+
+/* Runs the program @name and compares, line by line; how many lines there were. */
+static unsigned int compare(const char *name, enum has has)
+{
+	struct binary binary = open_fresh(name);
+	uint64_t bias = 0, end = 0, number;
+	unsigned int lines = 0;
 	char line[512];
 	FILE *pipe = popen(binary.path, "r");
 
 	while (fgets(line, sizeof(line), pipe)) {
 		char *text = strdup(line), *rest = text, *kind = strsep(&rest, "|"),
 		     *what = strsep(&rest, "|"), *path = strsep(&rest, "|");
-		unsigned long start, offset;
 		int64_t value;
 
 		lines++;
 		if (!strcmp(kind, "mapping")) {
-			assert_int_equal(sscanf(rest, "%lu %lu", &start, &offset), 2);
-			if (!mappings++)
-				assert_int_equal(
-					symbolizer_bias(symbolizer, &binary, start, offset, &bias),
-					0);
-			else if (!symbolizer_bias(symbolizer, &binary, start, offset, &number) &&
-				 *what == 'x')
-				assert_int_equal(number, bias);
+			check_mapping(&binary, rest, &bias, &end);
 		} else if (!strcmp(kind, "variable")) {
-			check_variable(&binary, what, rest, bias);
-		} else if (!types) {
+			if (has != HAS_DWARF || !strstr(rest, " 0\n"))
+				check_variable(&binary, what, rest, bias);
+		} else if (has == HAS_SYMBOLS) {
 			struct fp_member member;
 
 			assert_int_equal(
@@ -89,7 +110,7 @@ static unsigned int compare(const char *name, bool types)
 		free(text);
 	}
 	assert_int_equal(pclose(pipe), 0);
-	assert_true(mappings > 1);
+	assert_true(end);
 	close_binary(&binary);
 	return lines;
 }
@@ -106,7 +127,7 @@ static void check_build(const char *name, const char *compiler, const char *flag
 		assert_int_equal(run("%s %s -o %s %s/types_first.c %s/types.c", compiler, flags,
 				     name, here, here),
 				 0);
-	assert_in_range(compare(name, true), 20, 200);
+	assert_in_range(compare(name, HAS_ALL), 20, 200);
 }
 
 static void every_version_of_every_compiler(void **state)
@@ -134,6 +155,20 @@ static void every_version_of_every_compiler(void **state)
 		}
 	}
 	check_build("prog-lto", "gcc", "-g -O2 -flto");
+}
+
+/* The writable segment begins in the last page of the read-only one, or not. */
+static void however_segments_meet(void **state)
+{
+	char flags[32];
+
+	(void)state;
+	alone = 0;
+	for (unsigned int padding = 0; padding < 4096; padding += 512) {
+		sprintf(flags, "-g -DPADDING=%u", padding + 1);
+		check_build("prog-pad", "gcc", flags);
+	}
+	assert_in_range(alone, 3 * 8 + 1, 5 * 8);
 }
 
 static void what_is_not_there(void **state)
@@ -169,7 +204,7 @@ static void what_is_not_there(void **state)
 
 	(void)state;
 	check_build("prog", "gcc", "-g -O1");
-	binary = open_binary("prog");
+	binary = open_fresh("prog");
 	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
 		if (symbolizer_member(symbolizer, &binary, "struct wide", paths[i], &member) !=
 		    -ENOENT)
@@ -184,6 +219,10 @@ static void what_is_not_there(void **state)
 			 -ENOENT);
 	assert_int_equal(symbolizer_size_of(symbolizer, &binary, "", &number), -ENOENT);
 	assert_int_equal(symbolizer_enumerator(symbolizer, &binary, "CONFLICT", &value), -ENOTUNIQ);
+	assert_int_equal(symbolizer_member(symbolizer, &binary, "struct other_size", "i", &member),
+			 -ENOTUNIQ);
+	assert_int_equal(symbolizer_size_of(symbolizer, &binary, "struct other_order", &number),
+			 -ENOTUNIQ);
 	assert_int_equal(symbolizer_enumerator(symbolizer, &binary, "colour", &value), -ENOENT);
 	assert_int_equal(symbolizer_variable(symbolizer, &binary, "twin", &number, &size),
 			 -ENOTUNIQ);
@@ -192,18 +231,115 @@ static void what_is_not_there(void **state)
 	assert_int_equal(symbolizer_variable(symbolizer, &binary, "per_thread", &number, NULL),
 			 -ENOENT);
 	assert_int_equal(symbolizer_variable(symbolizer, NULL, "main", &number, NULL), -ENOENT);
-	assert_int_equal(symbolizer_bias(symbolizer, &binary, 0x1000, 1 << 30, &number), -ENOENT);
+	assert_int_equal(symbolizer_bias(symbolizer, &binary, 0x1000, 1 << 30, false, &number),
+			 -ENOENT);
 	assert_int_equal(member.offset, 99);
 	assert_int_equal(number, 99);
 	assert_int_equal(value, 99);
 	close_binary(&binary);
 }
 
+/* ---- where the DWARF is not in the file, or not as it was ---- */
+
+static int member_of(const char *name, const char *type, const char *path)
+{
+	struct binary binary = open_fresh(name);
+	struct fp_member member;
+	int r = symbolizer_member(symbolizer, &binary, type, path, &member);
+
+	close_binary(&binary);
+	return r;
+}
+
+static void without_dwarf(void **state)
+{
+	struct binary binary;
+	uint64_t number;
+
+	(void)state;
+	check_build("prog-g", "gcc", "-g -O1");
+	assert_int_equal(run("strip -g -o prog-bare prog-g"), 0);
+	assert_true(compare("prog-bare", HAS_SYMBOLS) > 70);
+	binary = open_fresh("prog-bare");
+	assert_int_equal(symbolizer_variable(symbolizer, &binary, "twin", &number, NULL),
+			 -ENOTUNIQ);
+	assert_int_equal(symbolizer_size_of(symbolizer, &binary, "struct wide", &number), -ENODATA);
+	close_binary(&binary);
+}
+
+static void without_symbols(void **state)
+{
+	static const char *const compilers[] = { "gcc", "clang" };
+
+	(void)state;
+	for (unsigned int i = 0; i < 2; i++) {
+		check_build("prog-n", compilers[i], "-gdwarf-5 -O2");
+		assert_int_equal(run("objcopy -R .symtab prog-n"), 0);
+		assert_true(compare("prog-n", HAS_DWARF) > 70);
+		/* There clang has the addresses. */
+		check_build("prog-a", compilers[i], "-gdwarf-5 -O2");
+		assert_int_equal(run("objcopy -R .debug_addr prog-a"), 0);
+		assert_true(compare("prog-a", HAS_ALL) > 70);
+		assert_int_equal(run("rm prog-n prog-a"), 0);
+	}
+}
+
+static void in_a_file_of_its_own(void **state)
+{
+	(void)state;
+	assert_int_equal(run("objcopy --only-keep-debug prog-g prog-own.debug && strip -o prog-own "
+			     "prog-g && objcopy --add-gnu-debuglink=prog-own.debug prog-own"),
+			 0);
+	assert_true(compare("prog-own", HAS_ALL) > 70);
+}
+
+static void moved_by_dwz(void **state)
+{
+	static const char *const flags[] = { "-gdwarf-4 -O2", "-gdwarf-5 -O2" };
+
+	(void)state;
+	if (!have("dwz"))
+		skip();
+	for (unsigned int i = 0; i < 2; i++) {
+		check_build("prog-z1", "gcc", flags[i]);
+		assert_int_equal(run("cp prog-z1 prog-z2; cp prog-z1 prog-z3; cp prog-z1 prog-z4; "
+				     "dwz prog-z2 && dwz -m prog.alt prog-z3 prog-z4 && "
+				     "readelf -S prog-z4 | grep debugaltlink"),
+				 0);
+		assert_true(compare("prog-z2", HAS_ALL) > 70);
+		assert_true(compare("prog-z3", HAS_ALL) > 70);
+		assert_int_equal(run("cp prog-z4 prog-z5; rm prog.alt"), 0);
+		assert_int_equal(member_of("prog-z5", "struct wide", "req"), -ENODATA);
+		assert_int_equal(run("rm prog-z*"), 0);
+	}
+}
+
+static void split_off(void **state)
+{
+	static const char *const flags[] = { "-gdwarf-4", "-gdwarf-5" };
+	char name[16];
+
+	(void)state;
+	for (unsigned int i = 0; i < 2; i++) {
+		sprintf(name, "prog-split%u", i);
+		assert_int_equal(run("gcc %s -gsplit-dwarf -o %s %s/types_first.c %s/types.c",
+				     flags[i], name, here, here),
+				 0);
+		assert_true(compare(name, HAS_SYMBOLS) > 70);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_version_of_every_compiler),
+		cmocka_unit_test(however_segments_meet),
 		cmocka_unit_test(what_is_not_there),
+		cmocka_unit_test(without_dwarf),
+		cmocka_unit_test(without_symbols),
+		cmocka_unit_test(in_a_file_of_its_own),
+		cmocka_unit_test(moved_by_dwz),
+		cmocka_unit_test(split_off),
 	};
 
 	if (!realpath("tests/data", here))

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* What bpf/births.bpf.c and src/collect/births.c share: maps of living objects and of where they
+ * are made. Append-only, as event.h is. */
+#ifndef FAULTPROF_BIRTHS_H
+#define FAULTPROF_BIRTHS_H
+
+#include "faultprof/event.h"
+
+#define FP_BIRTH_SITES 4096 /* allocators of a process, over all processes */
+#define FP_BIRTH_NEST 8	    /* allocators that call one another, as operator new does malloc */
+
+/* One allocator of one process; its number is the cookie of its probes. Arguments count from 0, -1:
+ * there is none. */
+struct fp_birth_site {
+	fp_u64 size; /* with size_arg -1, bytes */
+	fp_u64 min_size;
+	fp_s32 size_arg, count_arg, old_arg, tag_arg, free_arg;
+	fp_u32 pad;
+};
+
+struct fp_birth_key {
+	fp_u64 base;
+	fp_u32 pid, pad;
+};
+
+struct fp_birth {
+	fp_u64 size;
+	fp_u64 born_ns; /* CLOCK_MONOTONIC, as the allocator returned */
+	fp_u64 tag;
+	fp_u32 site, pad;
+};
+
+enum fp_birth_loss {
+	FP_BIRTH_FULL,	   /* no room in the map: an object not known */
+	FP_BIRTH_NO_STATE, /* no memory for the thread's state, or calls nested too deep */
+	FP_BIRTH_NO_END,   /* a call that was begun and never returned (longjmp, an exception) */
+	FP_NR_BIRTH_LOSSES,
+};
+
+/* By CPU; aligned, so that no two share a line. */
+struct fp_birth_counts {
+	fp_u64 lost[FP_NR_BIRTH_LOSSES];
+} __attribute__((aligned(64)));
+
+#endif

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * Living objects of watched processes, with the time of their birth, by uprobes on their allocators
+ * (bpf/births.bpf.c). What was born before the watch began is not known; everything later is,
+ * exactly, as long as nothing is counted as lost. An object that was made by two allocators, one
+ * within the other, at the same address belongs to the outer one.
+ *
+ * Opening needs CAP_BPF and CAP_PERFMON; afterwards a helper process (broker.h) attaches, so they
+ * may be given up. Before Linux 5.19 the use of maps still needs CAP_BPF, as for the collector.
+ */
+#ifndef COLLECT_BIRTHS_H
+#define COLLECT_BIRTHS_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "faultprof/births.h"
+#include "faultprof/provider.h"
+
+struct birth_register;
+
+/* A function, as its place in a file. */
+struct births_place {
+	int file; /* open descriptor; the caller's, needed during the call only */
+	uint64_t offset;
+};
+
+/* @objects: how many at a time, over all processes; 0: 262,144, for which the kernel allocates 33
+ * MB.
+ * @debug: libbpf says on stderr why the kernel refuses. 0; -ENOTSUP: no uprobes or no BTF here;
+ * -EPERM, -EACCES: not allowed; or -errno. */
+int births_open(unsigned int objects, bool debug, struct birth_register **ret);
+void births_close(struct birth_register *births); /* NULL is fine */
+
+/* The helper: a process of ours, which is no target. */
+pid_t births_helper(const struct birth_register *births);
+
+/* Watches an allocator of @pid from now on; @free NULL: objects never end. A function that is
+ * watched already, under another name perhaps (memalign is aligned_alloc), is not watched again:
+ * that is no error. @allocator has to stay as it is. 0; -EINVAL: an argument number above 5, or no
+ * instruction there; -E2BIG: too many; -ENOTSUP, -EPERM, -EACCES: refused here; -ESRCH: the process
+ * is gone. */
+int births_watch(struct birth_register *births, pid_t pid, const struct births_place *alloc,
+		 const struct births_place *free, const struct fp_allocator *allocator);
+
+/* Ends that for all allocators of @pid, and forgets its objects. */
+void births_unwatch(struct birth_register *births, pid_t pid);
+
+/* The innermost living object of @pid that covers @address. Looks it up in a list of all, which is
+ * renewed as often as costs less than 1 % of a core, and then in the kernel's map. 0; -ENOENT:
+ * there is none; -EAGAIN: none in the list, but that is old, and what was born meanwhile may cover
+ * it. */
+int births_find(struct birth_register *births, pid_t pid, uint64_t address, struct fp_live *ret);
+
+/* All living objects of @pid, now; those within one another each. A nonzero return of @fn ends it,
+ * and is returned. */
+typedef int (*births_fn)(void *arg, const struct fp_live *object);
+int births_walk(struct birth_register *births, pid_t pid, births_fn fn, void *arg);
+
+/* Takes notice of ended processes, and of how often watched functions are called. To be called some
+ * times a second. */
+void births_poll(struct birth_register *births);
+/* The most calls of watched functions in a second of @pid that there were. */
+uint64_t births_calls_per_s(const struct birth_register *births, pid_t pid);
+
+/* By enum fp_birth_loss. */
+void births_lost(const struct birth_register *births, uint64_t ret[FP_NR_BIRTH_LOSSES]);
+
+#endif

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * One request, one packet: who, where, which program, and the file itself as a descriptor. What it
+ * attached it holds until it is told that the process is gone, or until the socket closes, however
+ * that comes; the kernel then takes the breakpoints out.
+ */
+#include "collect/broker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/perf_event.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/capability.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+
+#include "base/grow.h"
+
+#ifndef CAP_PERFMON
+#define CAP_PERFMON 38
+#endif
+#ifndef CAP_BPF
+#define CAP_BPF 39
+#endif
+
+#define UPROBE "/sys/bus/event_source/devices/uprobe/"
+
+enum op { OP_ATTACH = 1, OP_DETACH };
+
+struct request {
+	uint32_t op;
+	int32_t pid;
+	uint32_t program, pad;
+	uint64_t offset, cookie;
+};
+
+struct probe {
+	pid_t pid; /* 0: taken off */
+	int event, link;
+};
+
+/* The helper's own. */
+struct work {
+	int socket, programs[BROKER_NR];
+	int type, return_bit; /* of the kernel's uprobe events */
+	struct probe *probes;
+	size_t nr_probes;
+};
+
+static int read_number(const char *path, const char *format, int *ret)
+{
+	FILE *in = fopen(path, "re");
+	int r = in && fscanf(in, format, ret) == 1 ? 0 : -ENOTSUP;
+
+	if (in)
+		fclose(in);
+	return r;
+}
+
+/* ---- the helper ---- */
+
+static int keep_probe(struct work *w, const struct probe *probe)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < w->nr_probes; i++) {
+		if (!w->probes[i].pid) {
+			w->probes[i] = *probe;
+			return 0;
+		}
+	}
+	r = grow(&w->probes, w->nr_probes, sizeof(*w->probes));
+	if (!r)
+		w->probes[w->nr_probes++] = *probe;
+	return r;
+}
+
+static int attach(struct work *w, const struct request *request, int file)
+{
+	DECLARE_LIBBPF_OPTS(bpf_link_create_opts, options,
+			    .perf_event.bpf_cookie = request->cookie);
+	struct probe probe = { .pid = request->pid, .event = -1, .link = -1 };
+	struct perf_event_attr attr = { .type = w->type, .size = sizeof(attr) };
+	char path[40];
+	struct stat st;
+	int r;
+
+	if (request->program >= BROKER_NR || request->pid <= 0 || file < 0 || fstat(file, &st) ||
+	    !S_ISREG(st.st_mode))
+		return -EINVAL;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
+	attr.uprobe_path = (uintptr_t)path;
+	attr.probe_offset = request->offset;
+	if (request->program == BROKER_RETURN)
+		attr.config = 1ULL << w->return_bit;
+	probe.event =
+		syscall(SYS_perf_event_open, &attr, request->pid, -1, -1, PERF_FLAG_FD_CLOEXEC);
+	if (probe.event < 0)
+		return -errno;
+	probe.link = bpf_link_create(w->programs[request->program], probe.event, BPF_PERF_EVENT,
+				     &options);
+	r = probe.link < 0 ? probe.link : keep_probe(w, &probe);
+	if (r) {
+		close(probe.event);
+		if (probe.link >= 0)
+			close(probe.link);
+	}
+	return r;
+}
+
+static void *close_all(void *arg)
+{
+	struct probe *probes = arg;
+
+	for (size_t i = 0; probes[i].pid; i++) {
+		close(probes[i].link);
+		close(probes[i].event);
+	}
+	free(probes);
+	return NULL;
+}
+
+/* The kernel takes a tenth of a second for each, and others want theirs attached meanwhile. */
+static void detach(struct work *w, pid_t pid)
+{
+	struct probe *probes = calloc(w->nr_probes + 1, sizeof(*probes));
+	pthread_t thread;
+	size_t nr = 0;
+
+	for (size_t i = 0; probes && i < w->nr_probes; i++) {
+		if (w->probes[i].pid != pid)
+			continue;
+		probes[nr++] = w->probes[i];
+		w->probes[i].pid = 0;
+	}
+	if (probes && !pthread_create(&thread, NULL, close_all, probes))
+		pthread_detach(thread);
+	else if (probes)
+		close_all(probes);
+}
+
+/* Returns how many bytes came; *@file is the descriptor that came with them, or -1. */
+static ssize_t take(int socket, struct request *request, int *file)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct iovec iov = { request, sizeof(*request) };
+	struct msghdr message = { .msg_iov = &iov,
+				  .msg_iovlen = 1,
+				  .msg_control = &control,
+				  .msg_controllen = sizeof(control) };
+	struct cmsghdr *header;
+	ssize_t n;
+
+	*file = -1;
+	do
+		n = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+	while (n < 0 && errno == EINTR);
+	header = n > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+	if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
+	    header->cmsg_len == CMSG_LEN(sizeof(int)))
+		memcpy(file, CMSG_DATA(header), sizeof(int));
+	return n;
+}
+
+/* CAP_PERFMON was enough for uprobes until kernels of late 2025, stable ones included. */
+static void keep_privileges(void)
+{
+	static const cap_value_t wanted[] = { CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF };
+	cap_t now = cap_get_proc(), next = cap_init();
+	cap_flag_value_t value;
+
+	for (size_t i = 0; now && next && i < sizeof(wanted) / sizeof(*wanted); i++) {
+		if (cap_get_flag(now, wanted[i], CAP_PERMITTED, &value) || value != CAP_SET)
+			continue;
+		cap_set_flag(next, CAP_PERMITTED, 1, &wanted[i], CAP_SET);
+		cap_set_flag(next, CAP_EFFECTIVE, 1, &wanted[i], CAP_SET);
+	}
+	if (!now || !next || cap_set_proc(next))
+		_exit(1);
+	cap_free(now);
+	cap_free(next);
+}
+
+/* Descriptors of the main process would outlive it here, and others wait for their end. */
+static void keep_descriptors(struct work *w)
+{
+	int *wanted[1 + BROKER_NR] = { &w->socket };
+
+	for (int i = 0; i < BROKER_NR; i++)
+		wanted[1 + i] = &w->programs[i];
+	for (int i = 0; i <= BROKER_NR; i++)
+		*wanted[i] = fcntl(*wanted[i], F_DUPFD_CLOEXEC, 1 + BROKER_NR);
+	for (int i = 0; i <= BROKER_NR; i++)
+		*wanted[i] = dup2(*wanted[i], i);
+	if (syscall(SYS_close_range, 1 + BROKER_NR, ~0U, 0))
+		_exit(1);
+}
+
+__attribute__((noreturn)) static void help(struct work *w)
+{
+	/* A terminal's signals go to us, too; the end comes with that of the other side. */
+	static const int ignored[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGPIPE };
+	struct request request;
+	int file, r;
+
+	for (size_t i = 0; i < sizeof(ignored) / sizeof(*ignored); i++)
+		signal(ignored[i], SIG_IGN);
+	keep_descriptors(w);
+	keep_privileges();
+	for (;;) {
+		ssize_t n = take(w->socket, &request, &file);
+
+		if (n <= 0)
+			break;
+		r = -EINVAL;
+		if (n == sizeof(request) && request.op == OP_ATTACH)
+			r = attach(w, &request, file);
+		if (file >= 0)
+			close(file);
+		if (n == sizeof(request) && request.op == OP_DETACH && request.pid > 0)
+			detach(w, request.pid);
+		else if (send(w->socket, &r, sizeof(r), 0) != sizeof(r))
+			break;
+	}
+	_exit(0);
+}
+
+/* ---- the main process ---- */
+
+int broker_start(const int programs[BROKER_NR], struct broker *ret)
+{
+	struct work work = { 0 };
+	int sockets[2], r;
+	pid_t pid;
+
+	memcpy(work.programs, programs, sizeof(work.programs));
+	r = read_number(UPROBE "type", "%d", &work.type);
+	if (!r)
+		r = read_number(UPROBE "format/retprobe", "config:%d", &work.return_bit);
+	if (r)
+		return r;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets))
+		return -errno;
+	pid = fork();
+	if (!pid) {
+		work.socket = sockets[1];
+		help(&work);
+	}
+	r = pid < 0 ? -errno : 0;
+	close(sockets[1]);
+	if (r)
+		close(sockets[0]);
+	else
+		*ret = (struct broker){ .pid = pid, .socket = sockets[0] };
+	return r;
+}
+
+static int say(const struct broker *broker, const struct request *request, int file)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = { { 0 } };
+	struct iovec iov = { (void *)request, sizeof(*request) };
+	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct cmsghdr *header;
+
+	if (file >= 0) {
+		message.msg_control = &control;
+		message.msg_controllen = sizeof(control);
+		header = CMSG_FIRSTHDR(&message);
+		header->cmsg_level = SOL_SOCKET;
+		header->cmsg_type = SCM_RIGHTS;
+		header->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(header), &file, sizeof(int));
+	}
+	return sendmsg(broker->socket, &message, MSG_NOSIGNAL) == sizeof(*request) ? 0 : -errno;
+}
+
+int broker_attach(const struct broker *broker, pid_t pid, int file, uint64_t offset,
+		  enum broker_program program, uint64_t cookie)
+{
+	struct request request = {
+		.op = OP_ATTACH, .pid = pid, .program = program, .offset = offset, .cookie = cookie
+	};
+	int answer, r = say(broker, &request, file);
+	ssize_t n;
+
+	if (r)
+		return r;
+	do
+		n = recv(broker->socket, &answer, sizeof(answer), 0);
+	while (n < 0 && errno == EINTR);
+	return n == sizeof(answer) ? answer : -EIO;
+}
+
+void broker_detach(const struct broker *broker, pid_t pid)
+{
+	struct request request = { .op = OP_DETACH, .pid = pid };
+
+	say(broker, &request, -1);
+}
+
+/* Nobody waits: taking off all probes may need seconds. The kernel does it as the helper ends. */
+void broker_stop(struct broker *broker)
+{
+	if (broker->pid)
+		close(broker->socket);
+	broker->pid = 0;
+}

@@ -1,0 +1,197 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""nginx with idle websockets and streams, squeezed into swap and woken: whose memory was it?
+
+The truth is what the clients know, their ports and when they connected, and nginx' own debug log,
+which tells of every allocation for which connection it was made.
+"""
+import contextlib
+import os
+import re
+import selectors
+import signal
+import socket
+import threading
+import time
+
+from lab import (Answers, Cgroup, Faultprof, Nginx, PageCluster, Scratch, Skip, Swap, cases, check,
+                 equal, free_port, main, nginx_source, provider, read, status, test,
+                 wait_for)
+
+BATCHES = 3
+BATCH = 120
+PAUSE = 3
+HTTP = """
+	upstream sockets {
+		server 127.0.0.1:%(backend)d;
+	}
+	server {
+		listen 127.0.0.1:%(port)d;
+		server_name front.test;
+		location / {
+			proxy_pass http://sockets;
+			proxy_http_version 1.1;
+			proxy_set_header Upgrade $http_upgrade;
+			proxy_set_header Connection upgrade;
+			proxy_read_timeout 600s;
+		}
+	}"""
+STREAM = """
+stream {
+	upstream echo {
+		server 127.0.0.1:%(backend)d;
+	}
+	server {
+		listen 127.0.0.1:%(port)d;
+		proxy_pass echo;
+	}
+}"""
+UPGRADE = (b"GET / HTTP/1.1\r\nHost: front.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+           b"X-Pad: " + b"x" * 400 + b"\r\n\r\n")
+
+
+class Backend:
+    """Accepts upgrades (@http), then sends back what it gets. A thread."""
+
+    def __init__(self, http):
+        self.http = http
+        self.selector = selectors.DefaultSelector()
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+        self.port = self.listener.getsockname()[1]
+        self.selector.register(self.listener, selectors.EVENT_READ)
+        self.upgraded = set()
+        self.over = False
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.over = True
+        self.thread.join()
+        for key in list(self.selector.get_map().values()):
+            key.fileobj.close()
+
+    def _run(self):
+        while not self.over:
+            for key, _ in self.selector.select(0.1):
+                if key.fileobj is self.listener:
+                    self.selector.register(self.listener.accept()[0], selectors.EVENT_READ)
+                else:
+                    self._serve(key.fileobj)
+
+    def _serve(self, s):
+        data = s.recv(65536)
+        if not data:
+            self.selector.unregister(s)
+            s.close()
+        elif self.http and s not in self.upgraded:
+            self.upgraded.add(s)
+            s.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                      b"Connection: Upgrade\r\n\r\n")
+        else:
+            s.sendall(data)
+
+
+class Clients:
+    """By the port of each: its socket, and when it connected, by CLOCK_MONOTONIC."""
+
+    def __init__(self, port, http):
+        self.port, self.http = port, http
+        self.sockets, self.born = {}, {}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for s in self.sockets.values():
+            s.close()
+
+    def connect(self, n):
+        for _ in range(n):
+            before = time.monotonic()
+            s = socket.create_connection(("127.0.0.1", self.port), timeout=10)
+            if self.http:
+                s.sendall(UPGRADE)
+                answer = s.recv(4096)
+                check(answer.startswith(b"HTTP/1.1 101"), "not upgraded: %.60r" % answer)
+            else:
+                self.exchange(s, 100)
+            port = s.getsockname()[1]
+            self.sockets[port], self.born[port] = s, (before + time.monotonic()) / 2
+
+    @staticmethod
+    def exchange(s, size):
+        s.sendall(b"w" * size)
+        while size:
+            data = s.recv(size)
+            check(data, "closed")
+            size -= len(data)
+
+    def wake(self):
+        for s in self.sockets.values():
+            self.exchange(s, 3000)
+
+
+@contextlib.contextmanager
+def cold(binary, http, log="stderr"):
+    """Batches of idle connections through nginx: yields (nginx, clients, squeeze)."""
+    with Swap(), PageCluster(0), Cgroup() as group, Backend(http) as backend:
+        ports = {"backend": backend.port, "port": free_port()}
+        with Nginx(group, binary, port=ports["port"], http=HTTP % ports if http else "",
+                   stream="" if http else STREAM % ports, log=log) as nginx, \
+                Clients(ports["port"], http) as clients:
+            for i in range(BATCHES):
+                time.sleep(PAUSE if i else 0)
+                clients.connect(BATCH)
+            time.sleep(1)
+
+            def squeeze():
+                """Until all is out: what was looked at a moment ago takes several passes."""
+                for _ in range(10):
+                    group.squeeze(nginx.worker)
+                    if int(status(nginx.worker, "RssAnon")) < 500:
+                        return
+                raise Skip("%s kB of nginx stay in memory" % status(nginx.worker, "RssAnon"))
+
+            yield nginx, clients, squeeze
+
+
+def port_of(peer):
+    host, _, port = peer.rpartition(":")
+    equal(host, "127.0.0.1", "the host in " + peer)
+    return int(port)
+
+
+@cases("report", [("http", True), ("stream", False)])
+def test_report(_name, http):
+    """The tool's own: each woken connection with its port, its age, its server and upstream.
+
+    Names are in memory that nginx does not touch again: it is looked at before that is swapped out,
+    and not while it is, or what was looked at would stay.
+    """
+    with cold(nginx_source(), http) as (nginx, clients, squeeze), \
+            Faultprof("-p", nginx.worker) as prof:
+        os.kill(prof.pid, signal.SIGSTOP)
+        squeeze()
+        os.kill(prof.pid, signal.SIGCONT)
+        clients.wake()
+        time.sleep(0.3)
+        end = time.monotonic()
+        report = prof.report()
+    equal(report["targets"][0]["provider"], "nginx", "provider")
+    seen = {port_of(c["peer"]): c for c in report["connections"] if c["peer"]}
+    strangers = set(seen) - set(clients.born)
+    check(not strangers, "%d peers that were never there: %s" % (len(strangers), strangers))
+    check(len(seen) >= 0.98 * len(clients.born), "%d of %d connections" % (len(seen), len(clients.born)))
+    for port, c in seen.items():
+        age = end - clients.born[port]
+        check(abs(c["age_s"] - age) < 1, "port %d is %.2f s old, not %.2f" % (port, c["age_s"], age))
+        equal(c["backend"], "sockets" if http else "echo", "backend")
+        if http:
+            equal(c["frontend"], "front.test", "frontend")
+        check(c["faults"] > 0, "port %d has no faults" % port)
+
+
+main()

@@ -1,0 +1,544 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* Births against the account of the program that made them (tests/live/alloc.c), which notes the
+ * time before and after each call. Needs root. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/privilege.h"
+#include "collect/births.h"
+#include "collect/broker.h"
+#include "collect/procfs.h"
+
+#define LIB "/usr/lib/x86_64-linux-gnu/"
+#define NONE -1, -1, 0 /* count, old; free */
+
+static struct fp_allocator allocators[] = {
+	{ "malloc", "malloc", "free", 0, NONE, 0, 0, -1 },
+	{ "calloc", "calloc", "free", 0, 1, -1, 0, 0, 0, -1 },
+	{ "realloc", "realloc", "free", 1, -1, 0, 0, 0, 0, -1 },
+	{ "memalign", "memalign", "free", 1, NONE, 0, 0, -1 },
+	{ "aligned_alloc", "aligned_alloc", "free", 1, NONE, 0, 0, -1 },
+	{ "operator new", "_Znwm", "_ZdlPv", 0, NONE, 0, 0, -1 },
+	{ "operator new[]", "_Znam", "_ZdaPv", 0, NONE, 0, 0, -1 },
+	{ "pool", "pool_alloc", "pool_free", 1, -1, -1, 1, 0, 0, 0 },
+};
+#define NR (sizeof(allocators) / sizeof(*allocators))
+#define NR_FUNCTIONS 12
+
+struct target {
+	pid_t pid;
+	FILE *in, *out;
+	struct function {
+		char name[16];
+		unsigned long address;
+	} functions[NR_FUNCTIONS];
+	size_t nr_functions;
+};
+
+struct object {
+	uint64_t base, size, from_ns, to_ns; /* born between */
+	uint64_t address;		     /* of its allocator */
+};
+
+struct objects {
+	struct object *at;
+	size_t nr, room;
+};
+
+/* ---- the target ---- */
+
+static bool next_line(struct target *t, char line[128])
+{
+	assert_non_null(fgets(line, 128, t->out));
+	return strcmp(line, ".\n") != 0;
+}
+
+static void ask(struct target *t, const char *what)
+{
+	fprintf(t->in, "%s\n", what);
+	fflush(t->in);
+}
+
+static void order(struct target *t, const char *what)
+{
+	char line[128];
+
+	ask(t, what);
+	assert_false(next_line(t, line));
+}
+
+static void ask_functions(struct target *t)
+{
+	char line[128];
+
+	ask(t, "functions");
+	for (t->nr_functions = 0; next_line(t, line); t->nr_functions++) {
+		struct function *f = &t->functions[t->nr_functions];
+
+		assert_true(t->nr_functions < NR_FUNCTIONS);
+		assert_int_equal(sscanf(line, "%15s %lx", f->name, &f->address), 2);
+	}
+}
+
+static void target_start(struct target *t, const char *name, const char *preload)
+{
+	const char *build = getenv("BUILD");
+	int in[2], out[2];
+	char path[512], line[128];
+
+	snprintf(path, sizeof(path), "%s/tests/%s", build ? build : "build", name);
+	if (geteuid() || access(path, X_OK) || (preload && access(preload, R_OK)))
+		skip();
+	assert_int_equal(pipe2(in, O_CLOEXEC), 0);
+	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+	t->pid = fork();
+	if (!t->pid) {
+		dup2(in[0], 0);
+		dup2(out[1], 1);
+		if (preload)
+			setenv("LD_PRELOAD", preload, 1);
+		execl(path, path, NULL);
+		_exit(1);
+	}
+	close(in[0]);
+	close(out[1]);
+	t->in = fdopen(in[1], "w");
+	t->out = fdopen(out[0], "r");
+	assert_false(next_line(t, line));
+	ask_functions(t);
+}
+
+static void target_end(struct target *t)
+{
+	fclose(t->in);
+	fclose(t->out);
+	waitpid(t->pid, NULL, 0);
+}
+
+static unsigned long address_of(const struct target *t, const char *name)
+{
+	for (size_t i = 0; i < t->nr_functions; i++)
+		if (!strcmp(t->functions[i].name, name))
+			return t->functions[i].address;
+	return 0;
+}
+
+/* ---- watching it ---- */
+
+static struct birth_register *register_open(unsigned int objects)
+{
+	struct birth_register *births;
+	int r = births_open(objects, false, &births);
+
+	if (r == -ENOTSUP || r == -EPERM || geteuid())
+		skip();
+	assert_int_equal(r, 0);
+	return births;
+}
+
+struct search {
+	unsigned long address;
+	struct births_place place;
+	pid_t pid;
+};
+
+static int on_mapping(void *arg, const struct procfs_mapping *m)
+{
+	struct search *search = arg;
+
+	if (search->address < m->start || search->address >= m->end)
+		return 0;
+	search->place.file =
+		procfs_open_binary(search->pid, m->start, m->end, m->path, m->device, m->inode);
+	search->place.offset = search->address - m->start + m->offset;
+	return 1;
+}
+
+static bool place_of(const struct target *t, const char *name, struct births_place *ret)
+{
+	struct search search = { .address = address_of(t, name), .pid = t->pid };
+
+	if (!search.address || procfs_maps(t->pid, on_mapping, &search) != 1)
+		return false;
+	assert_true(search.place.file >= 0);
+	*ret = search.place;
+	return true;
+}
+
+static int watch(struct birth_register *births, const struct target *t,
+		 const struct fp_allocator *a)
+{
+	struct births_place alloc, freeing;
+	int r;
+
+	if (!place_of(t, a->alloc, &alloc))
+		return 0;
+	assert_true(place_of(t, a->free, &freeing));
+	r = births_watch(births, t->pid, &alloc, &freeing, a);
+	close(alloc.file);
+	close(freeing.file);
+	return r;
+}
+
+static void watch_all(struct birth_register *births, const struct target *t, uint64_t min)
+{
+	for (size_t i = 0; i < NR; i++) {
+		allocators[i].min_size = min;
+		assert_int_equal(watch(births, t, &allocators[i]), 0);
+	}
+}
+
+/* ---- the account and the truth ---- */
+
+static void add(struct objects *list, struct object object)
+{
+	if (list->nr == list->room) {
+		list->room = list->room ? 2 * list->room : 1024;
+		list->at = reallocarray(list->at, list->room, sizeof(*list->at));
+		assert_non_null(list->at);
+	}
+	list->at[list->nr++] = object;
+}
+
+static int by_base(const void *a, const void *b)
+{
+	const struct object *x = a, *y = b;
+
+	return x->base < y->base ? -1 : x->base > y->base;
+}
+
+/* What the target says that it holds; a pool's object lies 64 bytes into one of malloc. */
+static void ask_truth(struct target *t, uint64_t min, struct objects *ret)
+{
+	struct object object;
+	char line[128], name[16];
+
+	ask(t, "list");
+	while (next_line(t, line)) {
+		assert_int_equal(sscanf(line, "%15s %lx %lu %lu %lu", name, &object.base,
+					&object.size, &object.from_ns, &object.to_ns),
+				 5);
+		object.address = address_of(t, name);
+		if (object.size >= min)
+			add(ret, object);
+		object.size += 64;
+		object.base -= 64;
+		object.address = address_of(t, "malloc");
+		if (object.size >= min && !strcmp(name, "pool_alloc"))
+			add(ret, object);
+	}
+	if (ret->nr)
+		qsort(ret->at, ret->nr, sizeof(*ret->at), by_base);
+}
+
+struct walk {
+	const struct target *target;
+	struct objects list;
+};
+
+static int on_live(void *arg, const struct fp_live *live)
+{
+	struct walk *walk = arg;
+	struct object object = { live->base, live->size, live->born_ns, live->born_ns,
+				 address_of(walk->target, live->allocator->alloc) };
+
+	add(&walk->list, object);
+	return 0;
+}
+
+static size_t count(struct birth_register *births, const struct target *t)
+{
+	struct walk walk = { .target = t };
+
+	assert_int_equal(births_walk(births, t->pid, on_live, &walk), 0);
+	free(walk.list.at);
+	return walk.list.nr;
+}
+
+/* Each address of an object is it, and the one before is another's. */
+static void check_find(struct birth_register *births, const struct target *t,
+		       const struct objects *truth)
+{
+	for (size_t i = 0; i < truth->nr; i++) {
+		const struct object *o = &truth->at[i];
+		bool inner = i + 1 < truth->nr && truth->at[i + 1].base < o->base + o->size;
+		const uint64_t at[] = { o->base, o->base + 63,
+					inner ? o->base : o->base + o->size - 1 };
+		struct fp_live live;
+		int r;
+
+		for (size_t k = 0; k < 3; k++) {
+			assert_int_equal(births_find(births, t->pid, at[k], &live), 0);
+			assert_int_equal(live.base, o->base);
+			assert_int_equal(live.size, o->size);
+		}
+		r = births_find(births, t->pid, o->base - 1, &live);
+		assert_true(r == -ENOENT || r == -EAGAIN || (!r && live.base < o->base));
+	}
+}
+
+static size_t check_all(struct birth_register *births, struct target *t, uint64_t min)
+{
+	struct walk walk = { .target = t };
+	struct objects truth = { 0 };
+
+	ask_truth(t, min, &truth);
+	assert_int_equal(births_walk(births, t->pid, on_live, &walk), 0);
+	assert_int_equal(walk.list.nr, truth.nr);
+	for (size_t i = 0; i < truth.nr; i++) {
+		const struct object *want = &truth.at[i], *got = &walk.list.at[i];
+
+		assert_int_equal(got->base, want->base);
+		assert_int_equal(got->size, want->size);
+		assert_int_equal(got->address, want->address);
+		assert_in_range(got->from_ns, want->from_ns, want->to_ns);
+	}
+	check_find(births, t, &truth);
+	free(walk.list.at);
+	free(truth.at);
+	return truth.nr;
+}
+
+static void check_lost(const struct birth_register *births, uint64_t full, uint64_t no_end)
+{
+	uint64_t lost[FP_NR_BIRTH_LOSSES];
+
+	births_lost(births, lost);
+	assert_int_equal(lost[FP_BIRTH_FULL], full);
+	assert_int_equal(lost[FP_BIRTH_NO_STATE], 0);
+	assert_int_equal(lost[FP_BIRTH_NO_END], no_end);
+}
+
+/* ---- tests ---- */
+
+static void churn(const char *program, const char *preload, uint64_t min)
+{
+	struct birth_register *births = register_open(0);
+	struct target t;
+
+	target_start(&t, program, preload);
+	watch_all(births, &t, min);
+	for (int round = 0; round < 3; round++) {
+		order(&t, "churn 1500 8");
+		assert_true(check_all(births, &t, min) > 20);
+	}
+	order(&t, "drop");
+	assert_int_equal(check_all(births, &t, min), 0);
+	check_lost(births, 0, 0);
+	births_close(births);
+	/* It lives on without us. */
+	order(&t, "churn 100 2");
+	target_end(&t);
+}
+
+static void test_glibc(void **state)
+{
+	(void)state;
+	churn("alloc", LIB "libstdc++.so.6", 4096);
+	/* pthread_create() has a calloc of 288 bytes that nobody noted. */
+	churn("alloc", LIB "libstdc++.so.6", 512);
+}
+
+static void test_jemalloc(void **state)
+{
+	(void)state;
+	churn("alloc", LIB "libjemalloc.so.2", 4096);
+}
+
+static void test_tcmalloc(void **state)
+{
+	(void)state;
+	churn("alloc", LIB "libtcmalloc_minimal.so.4", 4096);
+}
+
+static void test_static(void **state)
+{
+	(void)state;
+	churn("alloc-static", NULL, 4096);
+}
+
+static void test_full(void **state)
+{
+	struct birth_register *births = register_open(1000);
+	struct target t;
+
+	(void)state;
+	target_start(&t, "alloc", NULL);
+	watch_all(births, &t, 4096);
+	order(&t, "hold 1500 8192");
+	assert_int_equal(count(births, &t), 1000);
+	check_lost(births, 500, 0);
+	order(&t, "drop");
+	order(&t, "hold 900 8192");
+	assert_int_equal(check_all(births, &t, 4096), 900);
+	check_lost(births, 500, 0);
+	target_end(&t);
+	births_close(births);
+}
+
+static void test_odd_ends(void **state)
+{
+	struct birth_register *births = register_open(0);
+	struct fp_live live;
+	struct target t;
+
+	(void)state;
+	target_start(&t, "alloc", NULL);
+	watch_all(births, &t, 4096);
+	order(&t, "fail");
+	assert_int_equal(check_all(births, &t, 4096), 1);
+	order(&t, "jump 7");
+	check_all(births, &t, 4096);
+	check_lost(births, 0, 7);
+	order(&t, "hold 50 5000");
+	order(&t, "fork");
+	assert_int_equal(check_all(births, &t, 4096), 51);
+	order(&t, "exec");
+	assert_int_equal(count(births, &t), 0);
+	ask_functions(&t);
+	order(&t, "churn 2000 2");
+	assert_true(check_all(births, &t, 4096) > 10);
+	target_end(&t);
+	assert_int_equal(births_find(births, t.pid, 4096, &live), -ENOENT);
+	assert_int_equal(count(births, &t), 0);
+	births_close(births);
+}
+
+static double pace(struct target *t, const char *what)
+{
+	char line[128];
+	double ns, best = 1e9;
+
+	for (int i = 0; i < 3; i++) {
+		ask(t, what);
+		assert_true(next_line(t, line));
+		ns = strtod(line, NULL);
+		best = ns < best ? ns : best;
+		assert_false(next_line(t, line));
+	}
+	return best;
+}
+
+static void test_calls(void **state)
+{
+	struct birth_register *births = register_open(0);
+	uint64_t begin_ns, rate;
+	struct target t;
+
+	(void)state;
+	target_start(&t, "alloc", NULL);
+	watch_all(births, &t, 4096);
+	births_poll(births);
+	begin_ns = clock_now_ns();
+	pace(&t, "pace 10000 64"); /* three times, two calls each */
+	usleep(1000000);
+	births_poll(births);
+	rate = 60000 * 1e9 / (clock_now_ns() - begin_ns);
+	assert_in_range(births_calls_per_s(births, t.pid), rate * 0.95, rate * 1.05 + 20);
+	usleep(1000000);
+	births_poll(births);
+	assert_in_range(births_calls_per_s(births, t.pid), rate * 0.95, rate * 1.05 + 20);
+	target_end(&t);
+	births_close(births);
+}
+
+/* For people: what one call costs. */
+static void test_cost(void **state)
+{
+	struct birth_register *births = register_open(0);
+	double without, below, above;
+	struct target t;
+
+	(void)state;
+	target_start(&t, "alloc", NULL);
+	without = pace(&t, "pace 100000 5000");
+	watch_all(births, &t, 4096);
+	below = pace(&t, "pace 100000 64");
+	above = pace(&t, "pace 100000 5000");
+	print_message(
+		"malloc and free: %.0f ns; watched: %.0f ns below the threshold, %.0f above\n",
+		without, below, above);
+	assert_true(below < 50000 && above < 50000);
+	target_end(&t);
+	births_close(births);
+}
+
+/* Attaching goes on after the privileges are gone. */
+static void test_privileges(void **state)
+{
+	struct birth_register *births;
+	struct target t;
+	int status;
+	pid_t pid;
+
+	(void)state;
+	target_start(&t, "alloc", NULL);
+	pid = fork();
+	if (!pid) {
+		int r = births_open(0, false, &births);
+
+		if (r)
+			_exit(10);
+		if (privilege_drop(PRIVILEGE_BPF))
+			_exit(11);
+		_exit(watch(births, &t, &allocators[0]) ? 12 : 0);
+	}
+	waitpid(pid, &status, 0);
+	assert_int_equal(status, 0);
+	target_end(&t);
+}
+
+static void test_refused(void **state)
+{
+	static const struct fp_allocator bad = { "bad", "malloc", "free", 6, NONE, 0, 0, -1 };
+	struct birth_register *births = register_open(0);
+	struct births_place place;
+	struct target t;
+	pid_t helper = births_helper(births);
+	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	(void)state;
+	target_start(&t, "alloc", NULL);
+	assert_true(place_of(&t, "malloc", &place));
+	assert_int_equal(births_watch(births, t.pid, &place, NULL, &bad), -EINVAL);
+	assert_int_equal(births_watch(births, t.pid, &(struct births_place){ null, 0 }, NULL,
+				      &allocators[0]),
+			 -EINVAL);
+	place.offset = UINT64_MAX / 2;
+	assert_true(births_watch(births, t.pid, &place, NULL, &allocators[0]) < 0);
+	target_end(&t);
+	assert_int_equal(watch(births, &t, &allocators[0]), 0); /* no such process: no address */
+	place.offset = 4096;
+	assert_int_equal(births_watch(births, t.pid, &place, NULL, &allocators[0]), -ESRCH);
+	close(place.file);
+	close(null);
+	births_close(births);
+	assert_int_equal(waitpid(helper, NULL, 0), helper); /* it ends by itself */
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_glibc),	   cmocka_unit_test(test_jemalloc),
+		cmocka_unit_test(test_tcmalloc),   cmocka_unit_test(test_static),
+		cmocka_unit_test(test_full),	   cmocka_unit_test(test_odd_ends),
+		cmocka_unit_test(test_calls),	   cmocka_unit_test(test_cost),
+		cmocka_unit_test(test_privileges), cmocka_unit_test(test_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
