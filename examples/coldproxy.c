@@ -50,7 +50,7 @@
 struct pool {
 	char *base;
 	size_t size, bytes; /* of an object, of all */
-	int fd; /* of the file behind it; -1: anonymous */
+	int fd;		    /* of the file behind it; -1: anonymous */
 	void **queue;
 	size_t count, head, free;
 };
