@@ -29,7 +29,7 @@
 #define IN_SIZE 16384
 #define OUT_SIZE 8192
 #define NOTES 3
-#define WILD 16 /* of so many connections */
+#define WILD 32 /* of so many connections */
 #define CHURN 64
 #define LAG 128 /* a connection that is closed was last touched so many before */
 
