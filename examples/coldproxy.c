@@ -33,7 +33,7 @@
 #define MADV_PAGEOUT 21
 #endif
 
-#define NOINLINE __attribute__((noinline))
+#define NOINLINE __attribute__((noinline, noclone)) /* so that its symbol is its name */
 #define PAGE 4096U
 #define BUFFER_SIZE (4 * PAGE) /* pages 0 and 1: input; 2 and 3: history */
 #define HISTORY (2 * PAGE)

@@ -1,18 +1,18 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 #
-# examples/demo.sh FAULTPROF COLDPROXY: `make demo`. A proxy with thousands of idle connections, whose
-# buffers are pushed to swap and then needed again, under faultprof. As root it uses a memory cgroup,
-# and a swap file of its own where the machine has no swap; both are gone afterwards, whatever ends
-# it. Without privilege the buffers are in a file, and the faults are file and first-touch faults.
-# Takes some seconds, and never more than a minute.
+# examples/demo.sh FAULTPROF COLDPROXY PROVIDER: `make demo`. A proxy with thousands of idle
+# connections, whose buffers are pushed to swap and then needed again, under faultprof. As root it
+# uses a memory cgroup, and a swap file of its own where the machine has no swap; both are gone
+# afterwards, whatever ends it. Without privilege the buffers are in a file, and the faults are file
+# and first-touch faults. Takes some seconds, and never more than a minute.
 set -u
 
-if [ $# -ne 2 ]; then
-	echo "usage: examples/demo.sh FAULTPROF COLDPROXY" >&2
+if [ $# -ne 3 ]; then
+	echo "usage: examples/demo.sh FAULTPROF COLDPROXY PROVIDER" >&2
 	exit 64
 fi
-faultprof=$1 coldproxy=$2
+faultprof=$1 coldproxy=$2 provider=$3
 connections=2000
 end=$(($(date +%s) + 45)) # for all waiting together
 work='' swap='' group='' controller='' proxy='' profiler=''
@@ -32,7 +32,7 @@ stop() {
 }
 
 cleanup() {
-	trap '' INT TERM HUP
+	trap '' INT TERM HUP PIPE
 	[ -z "$profiler" ] || stop TERM "$profiler"
 	[ -z "$proxy" ] || stop TERM "$proxy"
 	# The proxy's client dies with it, but not at once.
@@ -152,8 +152,8 @@ start_proxy() {
 # In the background, so that a signal to this script is not kept waiting.
 profile() {
 	: >"$work/profiler"
-	say "faultprof -p $proxy"
-	"$faultprof" -v -p "$proxy" 2>"$work/profiler" 3>&- &
+	say "faultprof -p $proxy --provider provider_coldproxy.so"
+	"$faultprof" -v -p "$proxy" --provider "$work/provider_coldproxy.so" 2>"$work/profiler" 3>&- &
 	profiler=$!
 	if wait_for 'faultprof: collecting' "$work/profiler" "$profiler"; then
 		say "data comes in on all $connections connections"
@@ -176,13 +176,16 @@ profile() {
 	die "faultprof ended with $status"
 }
 
-for file in "$faultprof" "$coldproxy"; do
+for file in "$faultprof" "$coldproxy" "$provider"; do
 	[ -x "$file" ] || die "$file: not there; run make first"
 done
 trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
+trap 'exit 141' PIPE
 work=$(mktemp -d "${TMPDIR:-/tmp}/faultprof-demo.XXXXXX") || exit 1
+# It is code, so it is loaded only from where others cannot write.
+(umask 077 && cp "$provider" "$work/provider_coldproxy.so") || die "cannot write to $work"
 
 mode=swap version=''
 if [ "$(id -u)" -ne 0 ]; then

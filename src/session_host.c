@@ -25,7 +25,8 @@
 
 #define MAX_TARGETS 256
 #define PAUSE 100 /* times what the work took, until it is done again */
-#define MIN_PAUSE_NS 100000000ULL
+#define SCAN_PAUSE_NS 100000000ULL
+#define WALK_PAUSE_NS 1000000000ULL
 
 struct opened {
 	const struct fp_provider *provider;
@@ -56,6 +57,7 @@ struct target_host {
 	uint64_t round_ns;	      /* when this one began */
 	uint64_t refresh_ns, scan_ns; /* when that is due again */
 	struct pages_scan scan;	      /* the last one */
+	bool missed;		      /* a fault whose object a walk over all may tell */
 	struct target_host *next;
 };
 
@@ -115,7 +117,7 @@ static int bias_of(const struct target_host *t, uint64_t *ret)
 
 		if (region->binary == t->image->own)
 			return symbolizer_bias(t->session->symbolizer, region->binary,
-					       region->start, region->offset, ret);
+					       region->start, region->offset, region->exec, ret);
 	}
 	return -ENOENT;
 }
@@ -355,6 +357,7 @@ static int ask(struct target_host *t, const struct fault *fault, const char **pr
 		/* An object that is younger than the fault took the place of the one it hit. */
 		if (!r && ret->born_ns > fault->time_ns + ret->resolution_ns)
 			r = -ENODATA;
+		t->missed |= r && p->refresh;
 	}
 	return r;
 }
@@ -371,6 +374,34 @@ static uint64_t swapped_ns(struct target_host *t, const struct fault *fault, uin
 		return 0;
 	*resolution_ns = before_ns - after_ns;
 	return fault->time_ns - before_ns;
+}
+
+/* When work that took from @since_ns until now may be done again. */
+static uint64_t next_time(uint64_t since_ns, uint64_t pause_ns)
+{
+	uint64_t now = clock_now_ns(), took = now - since_ns;
+
+	return now + (took * PAUSE > pause_ns ? took * PAUSE : pause_ns);
+}
+
+/* Lets the providers look at all objects, when it is time for it. Not more often than it takes:
+ * what is read counts for the kernel as used by the target, and is swapped out later than the rest.
+ */
+static bool walk_all(struct target_host *t)
+{
+	uint64_t now = clock_now_ns();
+
+	if (now < t->refresh_ns)
+		return false;
+	begin_round(t);
+	for (unsigned int i = 0; i < t->nr; i++) {
+		t->asking = t->opened[i].provider->name;
+		if (t->opened[i].provider->refresh)
+			t->opened[i].provider->refresh(t->opened[i].self);
+	}
+	t->refresh_ns = next_time(now, WALK_PAUSE_NS);
+	t->missed = false;
+	return true;
 }
 
 int hosts_fault(struct hosts *h, const struct fault *fault, const struct object_kind **ret)
@@ -394,7 +425,11 @@ int hosts_fault(struct hosts *h, const struct fault *fault, const struct object_
 			t->opened[i].provider->present(t->opened[i].self, page);
 	}
 	out_ns = swapped_ns(t, fault, page, &resolution_ns);
+	if (t && t->memory)
+		memory_came_in(t->memory, page, fault->time_ns);
 	if (t)
+		r = ask(t, fault, &provider, &object);
+	if (t && t->memory && t->missed && walk_all(t))
 		r = ask(t, fault, &provider, &object);
 	if (!r) {
 		*ret = profile_object_kind(h->profile, provider, object.type, object.pool);
@@ -408,29 +443,14 @@ int hosts_fault(struct hosts *h, const struct fault *fault, const struct object_
 				  r ? NULL : &object, out_ns, resolution_ns);
 }
 
-/* When work that took from @since_ns until now may be done again. */
-static uint64_t next_time(uint64_t since_ns)
+static void scan(struct target_host *t)
 {
-	uint64_t now = clock_now_ns(), took = now - since_ns;
+	uint64_t now = clock_now_ns();
 
-	return now + (took * PAUSE > MIN_PAUSE_NS ? took * PAUSE : MIN_PAUSE_NS);
-}
-
-static void refresh(struct target_host *t, uint64_t now)
-{
-	if (now >= t->refresh_ns) {
-		for (unsigned int i = 0; i < t->nr; i++) {
-			t->asking = t->opened[i].provider->name;
-			if (t->opened[i].provider->refresh)
-				t->opened[i].provider->refresh(t->opened[i].self);
-		}
-		t->refresh_ns = next_time(now);
-	}
-	now = clock_now_ns();
-	if (now >= t->scan_ns) {
-		memory_scan(t->memory, &t->scan);
-		t->scan_ns = next_time(now);
-	}
+	if (now < t->scan_ns)
+		return;
+	memory_scan(t->memory, &t->scan);
+	t->scan_ns = next_time(now, SCAN_PAUSE_NS);
 }
 
 void hosts_round(struct hosts *h)
@@ -443,7 +463,9 @@ void hosts_round(struct hosts *h)
 		if (h->births && !t->busy)
 			t->busy = watch_is_busy(h->births, t->host.pid, h->profile);
 		begin_round(t);
-		refresh(t, clock_now_ns());
+		if (!t->refresh_ns || t->missed)
+			walk_all(t);
+		scan(t);
 	}
 }
 

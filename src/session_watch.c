@@ -30,7 +30,7 @@ static int find(struct symbolizer *symbolizer, const struct image *image,
 	uint64_t address, bias;
 	int r;
 
-	r = symbolizer_bias(symbolizer, binary, first->start, first->offset, &bias);
+	r = symbolizer_bias(symbolizer, binary, first->start, first->offset, first->exec, &bias);
 	if (!r)
 		r = symbolizer_function(symbolizer, binary, name, &address);
 	if (r == -ENOENT && binary == image->own)

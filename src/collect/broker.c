@@ -9,8 +9,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/perf_event.h>
+#include <pthread.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +19,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -118,15 +117,35 @@ static int attach(struct work *w, const struct request *request, int file)
 	return r;
 }
 
+static void *close_all(void *arg)
+{
+	struct probe *probes = arg;
+
+	for (size_t i = 0; probes[i].pid; i++) {
+		close(probes[i].link);
+		close(probes[i].event);
+	}
+	free(probes);
+	return NULL;
+}
+
+/* The kernel takes a tenth of a second for each, and others want theirs attached meanwhile. */
 static void detach(struct work *w, pid_t pid)
 {
-	for (size_t i = 0; i < w->nr_probes; i++) {
+	struct probe *probes = calloc(w->nr_probes + 1, sizeof(*probes));
+	pthread_t thread;
+	size_t nr = 0;
+
+	for (size_t i = 0; probes && i < w->nr_probes; i++) {
 		if (w->probes[i].pid != pid)
 			continue;
-		close(w->probes[i].link);
-		close(w->probes[i].event);
+		probes[nr++] = w->probes[i];
 		w->probes[i].pid = 0;
 	}
+	if (probes && !pthread_create(&thread, NULL, close_all, probes))
+		pthread_detach(thread);
+	else if (probes)
+		close_all(probes);
 }
 
 /* Returns how many bytes came; *@file is the descriptor that came with them, or -1. */
@@ -204,17 +223,18 @@ __attribute__((noreturn)) static void help(struct work *w)
 		ssize_t n = take(w->socket, &request, &file);
 
 		if (n <= 0)
-			_exit(0);
+			break;
 		r = -EINVAL;
 		if (n == sizeof(request) && request.op == OP_ATTACH)
 			r = attach(w, &request, file);
 		if (file >= 0)
 			close(file);
-		if (n == sizeof(request) && request.op == OP_DETACH)
+		if (n == sizeof(request) && request.op == OP_DETACH && request.pid > 0)
 			detach(w, request.pid);
 		else if (send(w->socket, &r, sizeof(r), 0) != sizeof(r))
-			_exit(0);
+			break;
 	}
+	_exit(0);
 }
 
 /* ---- the main process ---- */
@@ -293,12 +313,10 @@ void broker_detach(const struct broker *broker, pid_t pid)
 	say(broker, &request, -1);
 }
 
+/* Nobody waits: taking off all probes may need seconds. The kernel does it as the helper ends. */
 void broker_stop(struct broker *broker)
 {
-	if (!broker->pid)
-		return;
-	close(broker->socket);
-	while (waitpid(broker->pid, NULL, 0) < 0 && errno == EINTR)
-		;
+	if (broker->pid)
+		close(broker->socket);
 	broker->pid = 0;
 }

@@ -27,7 +27,7 @@ int broker_attach(const struct broker *broker, pid_t pid, int file, uint64_t off
 		  enum broker_program program, uint64_t cookie);
 /* Takes all of @pid's off again; soon, nobody waits for it. */
 void broker_detach(const struct broker *broker, pid_t pid);
-/* Takes all off. Also of a broker that was not started (all zeros). */
+/* Takes all off, soon. Also of a broker that was not started (all zeros). */
 void broker_stop(struct broker *broker);
 
 #endif

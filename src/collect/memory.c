@@ -21,7 +21,7 @@
  */
 #define CLUSTER 16 /* pages */
 #define CLUSTER_BYTES (CLUSTER * PAGE_BYTES)
-#define BUSY 4 /* pages of a cluster in use that tell of a walk */
+#define BUSY 8 /* pages of a cluster asked for that tell of a walk through all of it */
 #define WAYS 4
 #define SETS 16
 #define BULK 512 /* pages whose words are read at a time where no cluster is kept */
@@ -31,6 +31,7 @@ struct cluster {
 	uint64_t used; /* when, by memory->clock; 0: free */
 	uint16_t
 		valid; /* pages whose content is here; the others below, too: a bit for each page */
+	uint16_t asked;	   /* by a read */
 	uint16_t readable; /* ordinary memory */
 	uint16_t present, swapped;
 	char *data;
@@ -201,7 +202,7 @@ static int get(struct memory *m, uint64_t base, uint16_t want, struct cluster **
 	if (!c) {
 		c = oldest;
 		c->base = base;
-		c->used = c->valid = 0;
+		c->used = c->valid = c->asked = 0;
 		r = look(m, c, want);
 		if (r)
 			return r;
@@ -240,10 +241,11 @@ static uint16_t there(const struct cluster *c)
 
 static bool busy(const struct cluster *c)
 {
-	return c && __builtin_popcount(c->valid) >= BUSY;
+	return c && __builtin_popcount(c->asked) >= BUSY;
 }
 
-/* What to read when @missing are: in a walk through memory, all that is there. */
+/* What to read when @missing are: in a walk through memory all that is there; else no more, for
+ * what is read is kept from being swapped out. */
 static uint16_t worth_reading(struct memory *m, const struct cluster *c, uint16_t missing)
 {
 	struct cluster *unused;
@@ -266,6 +268,7 @@ static int content(struct memory *m, uint64_t base, uint16_t want, struct cluste
 	*bad = 0;
 	if (r)
 		return r;
+	c->asked |= want;
 	missing = want & ~c->valid;
 	if (missing && !(missing & ~there(c))) {
 		r = fresh ? 0 : look(m, c, missing);

@@ -5,16 +5,23 @@
  *
  * A page is read through /proc/PID/mem right after /proc/PID/pagemap has shown it present. That
  * file rather than process_vm_readv(), which goes by PID and could meet the program of an exec in
- * between, and on kernels before 6.3 takes NUMA hinting faults, which move pages: it stays with the
- * address space it was opened on, and ends with it.
+ * between, and on older kernels, 6.1 among them, takes NUMA hinting faults, which move pages: it
+ * stays with the address space it was opened on, and ends with it.
  *
- * What is left: a page that reclaim takes in the microseconds between the two is brought back by
- * the read, nearly always from the swap cache, in which it stays until it is written out. And the
- * kernel marks pages that are read this way as referenced, as an access of the target itself would:
- * what is read often is swapped out later. User space has nothing better up to Linux 6.18: no read
- * has a flag "only if present", PAGEMAP_SCAN tells of pages but does not read them, and helpers of
- * BPF that copy from another process fault pages in. A BPF program that walks the page tables
- * itself and copies from the kernel's own mapping of the page could do without both.
+ * Two things are left. The kernel marks a page that is read this way as referenced, as a use by the
+ * target itself would. Of two times 100 MB with 70 MB to go, the older 100 MB had to go; not when
+ * they had been read once. So read what a fault or its owner touched just now, and walk through the
+ * rest rarely. memory_presence() and memory_scan() leave no trace.
+ *
+ * And a page that reclaim takes in the microseconds between the two is brought back by the read,
+ * nearly always from the swap cache, in which it stays until it is written out. Such a fault is
+ * counted as ours, not as the target's.
+ *
+ * User space has nothing better up to Linux 6.18: no read has a flag "only if present",
+ * PAGEMAP_SCAN tells of pages but does not read them, and the helpers of BPF that copy from another
+ * process fault pages in. A BPF program that walks the page tables itself and copies from the
+ * kernel's own mapping of a page is free of both (tried: the order of reclaim stays as it is, at
+ * the same cost).
  *
  * Opened with the right to trace the process (its user, or CAP_SYS_PTRACE); after that none is
  * needed any more. One thread at a time.

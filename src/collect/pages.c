@@ -297,7 +297,7 @@ static int walk(struct pages *p, const struct pages_range *ranges, size_t nr,
 			r = walk_read(p, start, end, scan);
 	}
 	scan->uncovered_bytes += *left_out;
-	/* An address space that is gone is empty to the ioctl. */
+	/* Is it still there? An end of it looks empty where nothing was to be walked. */
 	return r ? r : pagemap_read(p->pagemap, 0, 1, &first);
 }
 

@@ -2,10 +2,12 @@
 #include "collect/probe.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/perf_event.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/capability.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -14,6 +16,7 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
+#include "collect/pages.h"
 #include "faultprof/event.h"
 
 static const struct {
@@ -31,6 +34,8 @@ static const struct {
 	[PROBE_PERF_ALL] = { "perf events, system", "completed faults for the BPF programs" },
 	[PROBE_PERF_KERNEL] = { "perf events, kernel", "kernel-mode faults in the perf tier" },
 	[PROBE_PERF_USER] = { "perf events, user", "user-mode faults in the perf tier" },
+	[PROBE_PAGEMAP] = { "pagemap", "present pages, all that is read of a target: objects" },
+	[PROBE_SCAN] = { "PAGEMAP_SCAN", "finds swapped out pages at a tenth of the cost" },
 };
 
 static struct btf *btf;
@@ -150,6 +155,27 @@ static int account(void)
 	return on ? r : ENOTSUP;
 }
 
+static bool may_trace(void)
+{
+	cap_t caps = cap_get_proc();
+	cap_flag_value_t on = CAP_CLEAR;
+
+	if (caps)
+		cap_get_flag(caps, CAP_SYS_PTRACE, CAP_EFFECTIVE, &on);
+	cap_free(caps);
+	return on == CAP_SET;
+}
+
+static void try_pagemap(struct probe *p)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+
+	p->error[PROBE_PAGEMAP] = fd < 0 ? errno : may_trace() ? 0 : EPERM;
+	p->error[PROBE_SCAN] = fd >= 0 && pages_source(fd) == PAGES_IOCTL ? 0 : ENOTTY;
+	if (fd >= 0)
+		close(fd);
+}
+
 void probe_run(struct probe *p)
 {
 	libbpf_print_fn_t print = libbpf_set_print(NULL);
@@ -176,6 +202,7 @@ void probe_run(struct probe *p)
 	p->error[PROBE_PERF_ALL] = try_event(0, false);
 	p->error[PROBE_PERF_KERNEL] = try_event(-1, false);
 	p->error[PROBE_PERF_USER] = try_event(-1, true);
+	try_pagemap(p);
 	libbpf_set_print(print);
 }
 
@@ -234,6 +261,11 @@ const char *probe_remedy(enum probe_what what, const struct probe *p)
 	case PROBE_ACCOUNT:
 		return p->error[what] == ENOTSUP ? "start the kernel without cgroup_disable=memory"
 						 : "use Linux 6.13 or newer";
+	case PROBE_PAGEMAP:
+		return denied ? "run as root, or with CAP_SYS_PTRACE; own targets need neither"
+			      : "use a kernel with CONFIG_PROC_PAGE_MONITOR";
+	case PROBE_SCAN:
+		return "use Linux 6.7 or newer";
 	default:
 		if (denied && p->paranoid > 2)
 			return "run as root, or lower kernel.perf_event_paranoid to 2";

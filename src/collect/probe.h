@@ -18,6 +18,8 @@ enum probe_what {
 	PROBE_PERF_ALL,	   /* page-fault events of any process */
 	PROBE_PERF_KERNEL, /* page-fault events raised in kernel mode, of own processes */
 	PROBE_PERF_USER,   /* page-fault events in user mode, of own processes */
+	PROBE_PAGEMAP,	   /* which pages of any process are present, which swapped out */
+	PROBE_SCAN,	   /* the ioctl that finds what is swapped out */
 	PROBE_NR,
 };
 

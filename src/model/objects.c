@@ -28,7 +28,15 @@ struct connection_entry {
 	UT_hash_handle hh;
 };
 
+/* Providers are known before their targets are. */
+struct provided {
+	uint32_t pid;
+	const char *name;
+};
+
 struct objects_index {
+	struct provided *provided;
+	size_t nr_provided;
 	struct strings strings;
 	struct kind_entry *kinds;
 	struct connection_entry *connections;
@@ -69,6 +77,7 @@ void objects_free(struct objects *objects)
 	}
 	ages_release(&objects->ages);
 	strings_release(&index->strings);
+	free(index->provided);
 	free(objects->objects);
 	free(objects->connections);
 	free(index);
@@ -165,6 +174,48 @@ const struct object_kind *profile_object_kind(struct profile *profile, const cha
 	struct profile_object *object = object_of(profile->objects, provider, type, pool);
 
 	return object ? &object->kind : NULL;
+}
+
+/* ---- providers ---- */
+
+/* NULL: none that is remembered. */
+static struct provided *provided_of(const struct objects_index *index, uint32_t pid)
+{
+	for (size_t i = 0; i < index->nr_provided; i++)
+		if (index->provided[i].pid == pid)
+			return &index->provided[i];
+	return NULL;
+}
+
+const char *objects_provider(const struct objects *objects, uint32_t pid)
+{
+	const struct provided *known = provided_of(objects->index, pid);
+
+	return known ? known->name : NULL;
+}
+
+int profile_set_provider(struct profile *profile, uint32_t pid, const char *provider)
+{
+	struct objects_index *index = profile->objects->index;
+	struct provided *known = provided_of(index, pid);
+	const char *name = strings_intern(&index->strings, provider);
+
+	if (!name)
+		return -ENOMEM;
+	profile->objects->known = true;
+	for (size_t i = 0; i < profile->nr_targets; i++)
+		if (profile->targets[i].pid == pid)
+			profile->targets[i].provider = name;
+	if (known) {
+		known->name = name;
+		return 0;
+	}
+	if (index->nr_provided == PROVIDED_MAX)
+		return 0;
+	if (grow(&index->provided, index->nr_provided, sizeof(*known)))
+		return -ENOMEM;
+	index->provided[index->nr_provided++] = (struct provided){ .pid = pid, .name = name };
+	return 0;
 }
 
 /* ---- connections ---- */

@@ -13,6 +13,7 @@
 
 #define OBJECT_KINDS_MAX 1024 /* what is of more kinds counts as its provider's "(other)" */
 #define CONNECTIONS_MAX 65536 /* kept one by one */
+#define PROVIDED_MAX 1024     /* processes of which the provider is remembered */
 
 struct profile;
 
@@ -78,6 +79,10 @@ struct objects {
 	struct objects_index *index; /* private */
 };
 
+/* Says who knows the objects of process @pid, for when it is added as a target, or was already. Of
+ * processes that are no targets yet, the first PROVIDED_MAX are remembered. 0 or -ENOMEM. */
+int profile_set_provider(struct profile *profile, uint32_t pid, const char *provider);
+
 /* One kind of object; NULL: out of memory. */
 const struct object_kind *profile_object_kind(struct profile *profile, const char *provider,
 					      const char *type, const char *pool);
@@ -102,6 +107,8 @@ int profile_add_live_object(struct profile *profile, uint32_t pid, const char *p
 
 int objects_new(struct objects **ret);
 void objects_free(struct objects *objects); /* NULL is fine */
+/* Who knows the objects of process @pid; NULL: nobody, as far as is known. */
+const char *objects_provider(const struct objects *objects, uint32_t pid);
 /* Sorts, and compares the ages; without memory for it, there is no comparison. */
 void objects_finish(struct objects *objects, uint64_t begin_ns);
 

@@ -326,7 +326,9 @@ int profile_add(struct profile *profile, const struct resolved_fault *fault)
 int profile_add_target(struct profile *profile, uint32_t pid, const char *comm, const char *exe,
 		       const char *build_id, unsigned int threads)
 {
-	struct profile_target target = { .pid = pid, .threads = threads };
+	struct profile_target target = { .pid = pid,
+					 .threads = threads,
+					 .provider = objects_provider(profile->objects, pid) };
 
 	if (grow(&profile->targets, profile->nr_targets, sizeof(target)))
 		return -ENOMEM;
@@ -340,23 +342,6 @@ int profile_add_target(struct profile *profile, uint32_t pid, const char *comm, 
 	}
 	profile->targets[profile->nr_targets++] = target;
 	return 0;
-}
-
-int profile_set_provider(struct profile *profile, uint32_t pid, const char *provider)
-{
-	const char *name;
-
-	for (size_t i = 0; i < profile->nr_targets; i++) {
-		if (profile->targets[i].pid != pid)
-			continue;
-		name = strings_intern(&profile->index->strings, provider);
-		if (!name)
-			return -ENOMEM;
-		profile->targets[i].provider = name;
-		profile->objects->known = true;
-		return 0;
-	}
-	return -ENOENT;
 }
 
 int profile_warn(struct profile *profile, const char *format, ...)

@@ -84,9 +84,6 @@ int profile_add(struct profile *profile, const struct resolved_fault *fault);
 int profile_add_target(struct profile *profile, uint32_t pid, const char *comm, const char *exe,
 		       const char *build_id, unsigned int threads);
 
-/* Says who knows the objects of a target that was added. 0, -ENOENT or -ENOMEM. */
-int profile_set_provider(struct profile *profile, uint32_t pid, const char *provider);
-
 __attribute__((format(printf, 2, 3))) int profile_warn(struct profile *profile, const char *format,
 						       ...);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * External providers. One runs with all that faultprof may, so nobody but root and the user who
- * started faultprof must have been able to put it there: neither into the file nor into any
- * directory on the way, not even one with the sticky bit.
+ * started faultprof must have been able to put it there: to write the file or its directory, or to
+ * exchange a directory on the way. Further up, the sticky bit is protection enough (/tmp).
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -15,15 +15,17 @@
 
 #include "provider/registry.h"
 
-static int check_owner(const char *path, char *why, size_t size)
+static int check_owner(const char *path, bool sticky, char *why, size_t size)
 {
 	struct stat status;
+	bool open;
 
 	if (stat(path, &status)) {
 		snprintf(why, size, "%s: %s", path, strerror(errno));
 		return -errno;
 	}
-	if ((!status.st_uid || status.st_uid == getuid()) && !(status.st_mode & 022))
+	open = status.st_mode & 022 && !(sticky && status.st_mode & S_ISVTX);
+	if ((!status.st_uid || status.st_uid == getuid()) && !open)
 		return 0;
 	snprintf(why, size,
 		 "%s can be changed by other users; keep providers where only root writes", path);
@@ -33,13 +35,13 @@ static int check_owner(const char *path, char *why, size_t size)
 /* @path is absolute, without links; it is cut down to "/". */
 static int check_way(char *path, char *why, size_t size)
 {
-	int r = check_owner(path, why, size);
+	int r = check_owner(path, false, why, size);
 
-	while (!r && strcmp(path, "/") != 0) {
+	for (int up = 0; !r && strcmp(path, "/") != 0; up++) {
 		char *slash = strrchr(path, '/');
 
 		slash[slash == path] = 0;
-		r = check_owner(path, why, size);
+		r = check_owner(path, up > 0, why, size);
 	}
 	return r;
 }

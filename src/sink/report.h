@@ -28,6 +28,7 @@ struct text_cell age_cell(bool known, bool at_least, uint64_t ns, uint64_t resol
 struct text_cell size_cell(bool known, uint64_t bytes); /* "840B" "16.0K", in powers of 1024 */
 /* Of the run's wall time; above 100 % when several threads stalled at once. */
 struct text_cell wall_cell(const struct report *report, bool known, uint64_t ns);
+double percent_of(uint64_t some, uint64_t all);
 double share(const struct report *report, uint64_t faults); /* percent of all faults */
 bool timed(const struct report *report, const struct stall *stall);
 

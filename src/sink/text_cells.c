@@ -7,6 +7,7 @@
 #include "sink/report.h"
 
 #define RED "\033[31m"
+#define SECOND 1000000000ull
 
 struct text_cell stall_cell(bool known, uint64_t ns)
 {
@@ -25,9 +26,70 @@ struct text_cell wall_cell(const struct report *report, bool known, uint64_t ns)
 	return cell;
 }
 
+struct text_cell age_cell(bool known, bool at_least, uint64_t ns, uint64_t resolution_ns)
+{
+	static const struct {
+		double below_s;
+		uint64_t unit_s;
+		char name;
+	} forms[] = {
+		{ 99.95, 1, 's' },
+		{ 99.95 * 60, 60, 'm' },
+		{ 48 * 3600, 3600, 'h' },
+		{ 999.95 * 86400, 86400, 'd' },
+	};
+	const char *sign = at_least ? ">=" : "";
+	double seconds = (double)ns / 1e9, value;
+	struct text_cell cell = { "-" };
+	unsigned int i = 0;
+
+	while (i < 4 && seconds >= forms[i].below_s)
+		i++;
+	if (!known)
+		return cell;
+	/* A lower bound is never rounded up. */
+	if (i == 4) {
+		value = at_least ? (double)(ns / SECOND / 86400) : seconds / 86400;
+		snprintf(cell.text, sizeof(cell.text), "%s%.0fd", sign, value);
+	} else if (resolution_ns >= SECOND && seconds < 99.5) {
+		value = at_least ? (double)(ns / SECOND) : seconds;
+		snprintf(cell.text, sizeof(cell.text), ns < SECOND && !at_least ? "<1s" : "%s%.0fs",
+			 sign, value);
+	} else if (ns < SECOND && at_least) {
+		snprintf(cell.text, sizeof(cell.text), ">=%ums", (unsigned int)(ns / 1000000));
+	} else if (ns < SECOND) {
+		return text_duration(ns);
+	} else {
+		value = at_least ? (double)(ns * 10 / SECOND / forms[i].unit_s) / 10
+				 : seconds / (double)forms[i].unit_s;
+		snprintf(cell.text, sizeof(cell.text), "%s%.1f%c", sign, value, forms[i].name);
+	}
+	return cell;
+}
+
+struct text_cell size_cell(bool known, uint64_t bytes)
+{
+	static const char units[] = "BKMGTPE";
+	double value = (double)bytes;
+	struct text_cell cell = { "-" };
+	unsigned int unit = 0;
+
+	for (; value >= 999.5; unit++)
+		value /= 1024;
+	if (known)
+		snprintf(cell.text, sizeof(cell.text), unit && value < 99.95 ? "%.1f%c" : "%.0f%c",
+			 value, units[unit]);
+	return cell;
+}
+
+double percent_of(uint64_t some, uint64_t all)
+{
+	return all ? 100.0 * (double)some / (double)all : 0;
+}
+
 double share(const struct report *report, uint64_t faults)
 {
-	return report->faults ? 100.0 * (double)faults / (double)report->faults : 0;
+	return percent_of(faults, report->faults);
 }
 
 bool timed(const struct report *report, const struct stall *stall)

@@ -6,68 +6,12 @@
 
 #include "sink/report.h"
 
-#define SECOND 1000000000ull
 #define MIN_FAULTS 6
+#define NR_SYMBOLS 10
 #define SHARES 4 /* kinds of object named on a symbol's line */
 #define MAX_SYMBOL 32
 
 /* ---- cells ---- */
-
-struct text_cell age_cell(bool known, bool at_least, uint64_t ns, uint64_t resolution_ns)
-{
-	static const struct {
-		double below_s;
-		uint64_t unit_s;
-		char name;
-	} forms[] = {
-		{ 99.95, 1, 's' },
-		{ 99.95 * 60, 60, 'm' },
-		{ 48 * 3600, 3600, 'h' },
-		{ 999.95 * 86400, 86400, 'd' },
-	};
-	const char *sign = at_least ? ">=" : "";
-	double seconds = (double)ns / 1e9, value;
-	struct text_cell cell = { "-" };
-	unsigned int i = 0;
-
-	while (i < 4 && seconds >= forms[i].below_s)
-		i++;
-	if (!known)
-		return cell;
-	/* A lower bound is never rounded up. */
-	if (i == 4) {
-		value = at_least ? (double)(ns / SECOND / 86400) : seconds / 86400;
-		snprintf(cell.text, sizeof(cell.text), "%s%.0fd", sign, value);
-	} else if (resolution_ns >= SECOND && seconds < 99.5) {
-		value = at_least ? (double)(ns / SECOND) : seconds;
-		snprintf(cell.text, sizeof(cell.text), ns < SECOND && !at_least ? "<1s" : "%s%.0fs",
-			 sign, value);
-	} else if (ns < SECOND && at_least) {
-		snprintf(cell.text, sizeof(cell.text), ">=%ums", (unsigned int)(ns / 1000000));
-	} else if (ns < SECOND) {
-		return text_duration(ns);
-	} else {
-		value = at_least ? (double)(ns * 10 / SECOND / forms[i].unit_s) / 10
-				 : seconds / (double)forms[i].unit_s;
-		snprintf(cell.text, sizeof(cell.text), "%s%.1f%c", sign, value, forms[i].name);
-	}
-	return cell;
-}
-
-struct text_cell size_cell(bool known, uint64_t bytes)
-{
-	static const char units[] = "BKMGTPE";
-	double value = (double)bytes;
-	struct text_cell cell = { "-" };
-	unsigned int unit = 0;
-
-	for (; value >= 999.5; unit++)
-		value /= 1024;
-	if (known)
-		snprintf(cell.text, sizeof(cell.text), unit && value < 99.95 ? "%.1f%c" : "%.0f%c",
-			 value, units[unit]);
-	return cell;
-}
 
 /* In six columns: "99,999", then "123k". */
 static struct text_cell short_count(uint64_t n)
@@ -79,11 +23,6 @@ static struct text_cell short_count(uint64_t n)
 	snprintf(cell.text, sizeof(cell.text), n < 99500000 ? "%.0fk" : "%.0fM",
 		 (double)n / (n < 99500000 ? 1e3 : 1e6));
 	return cell;
-}
-
-static double part(uint64_t some, uint64_t all)
-{
-	return all ? 100.0 * (double)some / (double)all : 0;
 }
 
 /* ---- names ---- */
@@ -143,7 +82,7 @@ static void put_object(const struct report *report, const struct profile_object 
 	uint64_t all = report->profile->objects->addressed;
 	FILE *out = report->out;
 
-	fprintf(out, "%5.1f %*s %6s", part(object->stall.faults, all), faults,
+	fprintf(out, "%5.1f %*s %6s", percent_of(object->stall.faults, all), faults,
 		text_count(object->stall.faults).text,
 		stall_cell(timed(report, &object->stall), object->stall.total_ns).text);
 	put_ages(out, object);
@@ -163,7 +102,7 @@ static void put_outcome(const struct report *report, const struct stall *stall, 
 {
 	if (stall->faults)
 		fprintf(report->out, "%5.1f %*s %6s %7s %7s %7s %7s %7s  %s\n",
-			part(stall->faults, report->profile->objects->addressed), faults,
+			percent_of(stall->faults, report->profile->objects->addressed), faults,
 			text_count(stall->faults).text,
 			stall_cell(timed(report, stall), stall->total_ns).text, "-", "-", "-", "-",
 			"-", text);
@@ -175,7 +114,7 @@ static void put_sources(const struct report *report)
 	static const char *const texts[] = { "not known", "since allocation", "since accept",
 					     "lower bounds (>=)" };
 	const struct objects *objects = report->profile->objects;
-	uint64_t by[FP_AGE_AT_LEAST + 1] = { 0 }, step = 0, swapped = 0;
+	uint64_t by[FP_AGE_AT_LEAST + 1] = { 0 }, step = 0, swapped = 0, others = 0;
 	char text[256] = "";
 	size_t used = 0;
 
@@ -184,6 +123,7 @@ static void put_sources(const struct report *report)
 
 		for (unsigned int k = 0; k <= FP_AGE_AT_LEAST; k++)
 			by[k] += object->by_source[k];
+		others += object->idle.nr + object->swapped.nr;
 		if (object->age_resolution_ns > step)
 			step = object->age_resolution_ns;
 		if (object->swapped_resolution_ns > swapped)
@@ -198,9 +138,11 @@ static void put_sources(const struct report *report)
 				 age_cell(true, false, step, step).text);
 	if (used)
 		put_line(report->out, 4, "  ages: %s", text);
-	put_line(report->out, 4, "  idle: since last used, out: since swapped out (medians%s%s)",
-		 swapped ? "; out right to " : "",
-		 swapped ? age_cell(true, false, swapped, swapped).text : "");
+	if (others)
+		put_line(report->out, 4,
+			 "  idle: since last used, out: since swapped out (medians%s%s)",
+			 swapped ? "; out right to " : "",
+			 swapped ? age_cell(true, false, swapped, swapped).text : "");
 }
 
 static void put_by_object(const struct report *report)
@@ -234,7 +176,7 @@ static void put_by_object(const struct report *report)
 	if (shown < rows)
 		put_line(report->out, 4,
 			 "  (… %s more, %.1f %% of these faults; --top 0 shows all)",
-			 text_count(rows - shown).text, part(rest, objects->addressed));
+			 text_count(rows - shown).text, percent_of(rest, objects->addressed));
 	put_outcome(report, &objects->absent, faults, "unknown: its pages are absent");
 	put_outcome(report, &objects->none, faults, "none: in no known object");
 	put_sources(report);
@@ -242,10 +184,10 @@ static void put_by_object(const struct report *report)
 
 /* ---- symbols and objects ---- */
 
-/* Kinds, modes and callees of one function are one line here. */
+/* Programs, kinds, modes and callees of one function are one line here. */
 static bool same_function(const struct profile_symbol *a, const struct profile_symbol *b)
 {
-	return a->symbol == b->symbol && a->module == b->module && a->comm == b->comm;
+	return a->symbol == b->symbol && a->module == b->module;
 }
 
 /* The next one from @at on that stands for its function; nr_symbols: none. */
@@ -300,41 +242,56 @@ static size_t add_shares(const struct profile *profile, size_t at, struct object
 	return nr;
 }
 
-static void put_share(FILE *out, const char *name, uint64_t faults, uint64_t all, bool first)
+/* Lines are broken between shares, never in one. */
+static void put_share(const struct report *report, const char *name, double percent, size_t indent,
+		      size_t *column)
 {
-	if (faults)
-		fprintf(out, "%s%s %.1f %%", first ? "" : ", ", name, part(faults, all));
+	char text[CELL];
+	size_t columns = text_fit(text, name, WIDTH - indent - strlen(" 100.0 %,")), all;
+
+	all = columns + (size_t)snprintf(NULL, 0, " %.1f %%", percent);
+	if (*column > indent)
+		fputc(',', report->out);
+	if (*column > indent && *column + strlen(", ,") + all > WIDTH) {
+		fprintf(report->out, "\n%*s", (int)indent, "");
+		*column = indent;
+	} else if (*column > indent) {
+		fputc(' ', report->out);
+		*column += 2;
+	}
+	fprintf(report->out, "%s %.1f %%", text, percent);
+	*column += all;
 }
 
 static void put_shares(const struct report *report, const struct profile_symbol *symbol,
 		       const struct object_share *shares, size_t nr, uint64_t addressed,
 		       size_t columns)
 {
-	uint64_t named = 0, others = 0;
-	char *text, *name;
-	size_t size;
-	FILE *line = open_memstream(&text, &size);
+	int digits = (int)strlen(text_count(report->profile->objects->addressed).text);
+	size_t indent, column;
+	uint64_t rest = addressed, others = 0;
 
-	if (!line)
-		return;
-	fprintf(line, "%*s  ", MIN_FAULTS + 2, text_count(addressed).text);
-	put_padded(line, symbol->symbol, columns);
-	fputs("  ", line);
+	digits = digits > MIN_FAULTS ? digits : MIN_FAULTS;
+	indent = column = strlen("      ") + digits + columns;
+	fprintf(report->out, "  %*s  ", digits, text_count(addressed).text);
+	put_padded(report->out, symbol->symbol, columns);
+	fputs("  ", report->out);
 	for (size_t i = 0; i < nr; i++) {
-		if (i >= SHARES) {
+		char *name = object_name(report->profile->objects, shares[i].kind);
+
+		if (i < SHARES)
+			put_share(report, name ? name : "?",
+				  percent_of(shares[i].faults, addressed), indent, &column);
+		else
 			others += shares[i].faults;
-			continue;
-		}
-		name = object_name(report->profile->objects, shares[i].kind);
-		put_share(line, name ? name : "?", shares[i].faults, addressed, !i);
+		rest -= shares[i].faults;
 		free(name);
-		named += shares[i].faults;
 	}
-	put_share(line, "others", others, addressed, false);
-	put_share(line, "not known", addressed - named - others, addressed, !nr);
-	if (!fclose(line))
-		put_wrapped(report->out, text, MIN_FAULTS + columns + 6);
-	free(text);
+	if (others)
+		put_share(report, "others", percent_of(others, addressed), indent, &column);
+	if (rest)
+		put_share(report, "not known", percent_of(rest, addressed), indent, &column);
+	fputc('\n', report->out);
 }
 
 static void put_symbol_objects(const struct report *report)
@@ -347,22 +304,20 @@ static void put_symbol_objects(const struct report *report)
 	shares = calloc(profile->objects->nr_objects + 1, sizeof(*shares));
 	if (!shares)
 		return;
-	if (next_function(profile, 0) < profile->nr_symbols)
-		put_title(report,
-			  "What the symbols hit (of their faults that came with an address)");
 	for (size_t i = 0; (i = next_function(profile, i)) < profile->nr_symbols; i++) {
 		size_t needs = text_columns(profile->symbols[i]->symbol);
 
-		columns = columns > needs ? columns : needs < MAX_SYMBOL ? needs : MAX_SYMBOL;
-		if (++rows == top)
+		if (top && rows == (top < NR_SYMBOLS ? top : NR_SYMBOLS))
 			break;
+		columns = columns > needs ? columns : needs < MAX_SYMBOL ? needs : MAX_SYMBOL;
+		rows++;
 	}
-	rows = 0;
-	for (size_t i = 0; (i = next_function(profile, i)) < profile->nr_symbols; i++) {
+	if (rows)
+		put_title(report,
+			  "What the symbols hit (of their faults that came with an address)");
+	for (size_t i = 0; rows-- && (i = next_function(profile, i)) < profile->nr_symbols; i++) {
 		nr = add_shares(profile, i, shares, &addressed);
 		put_shares(report, profile->symbols[i], shares, nr, addressed, columns);
-		if (++rows == top)
-			break;
 	}
 	free(shares);
 }
@@ -472,7 +427,7 @@ static void put_age_bands(const struct report *report)
 		if (ages->living[i])
 			fprintf(report->out, "  %-9s %9s %9s %6.1f\n", age_band_name(i),
 				text_count(ages->living[i]).text, text_count(ages->hit[i]).text,
-				part(ages->hit[i], ages->living[i]));
+				percent_of(ages->hit[i], ages->living[i]));
 	if (ages->gone)
 		put_line(report->out, 4, "  %s more %s hit, and not seen living at the end",
 			 text_count(ages->gone).text, ages->gone == 1 ? "was" : "were");

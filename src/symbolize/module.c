@@ -2,7 +2,8 @@
 /*
  * Lazy reading. While a profile is taken only call frame information is wanted, and memory is
  * short: .eh_frame is read on the first unwind, .debug_frame only when that does not cover an
- * instruction, and symbols and DWARF not before the first name is asked for.
+ * instruction, and symbols and DWARF not before the first name is asked for, be it of an
+ * instruction or of a type.
  */
 #include "symbolize/module.h"
 

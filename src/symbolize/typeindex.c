@@ -17,15 +17,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "symbolize/dies.h"
 #include "symbolize/module.h"
 
 #define MAX_UNITS (1u << 19)
 #define MAX_SCOPES 16 /* one in another */
-#define MAX_NESTING 64
-#define MAX_CHAIN 32 /* of typedefs and qualifiers */
-#define MAX_NAME 1024
 #define MAX_NAMES (2u << 20)
-#define MAX_LOCATION 16 /* bytes of one that is an address */
 
 /* A place: where the DIE is, and what is known of it. 0: the slot is free (no DIE is at 0). */
 #define PLACE_ALT 1u	    /* in what dwz moved out */
@@ -54,173 +51,6 @@ struct pass {
 	unsigned int where; /* ... PLACE_ALT, PLACE_TYPES */
 };
 
-static bool take(uint64_t *steps, uint64_t n)
-{
-	if (*steps < n) {
-		*steps = 0;
-		return false;
-	}
-	*steps -= n;
-	return true;
-}
-
-/* ---- DIEs ---- */
-
-/* To find the end of children that no reference to a sibling leads around, libdw walks on its own,
- * uncounted; and not every version minds references that lead back. So that way is gone along here
- * first. */
-static int next_nested(Dwarf_Die *die, Dwarf_Die *ret, uint64_t *steps, unsigned int depth)
-{
-	Dwarf_Attribute value;
-	Dwarf_Die other;
-	int r = 0;
-
-	if (!take(steps, 1) || depth == MAX_NESTING)
-		return -1;
-	if (dwarf_attr(die, DW_AT_sibling, &value)) {
-		if (!dwarf_formref_die(&value, &other) || other.cu != die->cu ||
-		    other.addr <= die->addr)
-			return -1;
-	} else if (dwarf_haschildren(die) > 0) {
-		r = dwarf_child(die, &other);
-		while (!r)
-			r = next_nested(&other, &other, steps, depth + 1);
-	}
-	return r < 0 ? -1 : dwarf_siblingof(die, ret);
-}
-
-int die_next(Dwarf_Die *die, Dwarf_Die *ret, uint64_t *steps)
-{
-	int r = next_nested(die, ret, steps, 0);
-
-	return !r && dwarf_tag(ret) == DW_TAG_invalid ? -1 : r;
-}
-
-int die_first(Dwarf_Die *parent, Dwarf_Die *ret, uint64_t *steps)
-{
-	int r = take(steps, 1) ? dwarf_child(parent, ret) : -1;
-
-	return !r && dwarf_tag(ret) == DW_TAG_invalid ? -1 : r;
-}
-
-static const char *short_string(Dwarf_Die *die, unsigned int attribute)
-{
-	Dwarf_Attribute value;
-	const char *text = dwarf_formstring(dwarf_attr_integrate(die, attribute, &value));
-
-	return text && *text && strnlen(text, MAX_NAME + 1) <= MAX_NAME ? text : NULL;
-}
-
-const char *die_name(Dwarf_Die *die)
-{
-	return short_string(die, DW_AT_name);
-}
-
-bool die_has(Dwarf_Die *die, unsigned int attribute)
-{
-	return dwarf_hasattr(die, attribute);
-}
-
-bool die_flag(Dwarf_Die *die, unsigned int attribute)
-{
-	Dwarf_Attribute value;
-	bool flag;
-
-	return !dwarf_formflag(dwarf_attr_integrate(die, attribute, &value), &flag) && flag;
-}
-
-bool die_constant(Dwarf_Die *die, unsigned int attribute, uint64_t *ret)
-{
-	Dwarf_Attribute value;
-	Dwarf_Sword number;
-	Dwarf_Word word;
-
-	if (!dwarf_attr(die, attribute, &value))
-		return false;
-	switch (dwarf_whatform(&value)) {
-	case DW_FORM_sdata:
-	case DW_FORM_implicit_const:
-		if (dwarf_formsdata(&value, &number))
-			return false;
-		*ret = (uint64_t)number;
-		return true;
-	case DW_FORM_data1:
-	case DW_FORM_data2:
-	case DW_FORM_data4:
-	case DW_FORM_data8:
-	case DW_FORM_udata:
-		if (dwarf_formudata(&value, &word))
-			return false;
-		*ret = word;
-		return true;
-	default:
-		return false;
-	}
-}
-
-bool die_address(Dwarf_Die *die, uint64_t *ret)
-{
-	Dwarf_Attribute value, operand;
-	Dwarf_Block block;
-	Dwarf_Addr address;
-	Dwarf_Op *op;
-	size_t n;
-
-	if (!dwarf_attr(die, DW_AT_location, &value) || dwarf_formblock(&value, &block) ||
-	    !block.length || block.length > MAX_LOCATION)
-		return false;
-	if (block.data[0] == DW_OP_addr && block.length == 1 + sizeof(address))
-		memcpy(&address, block.data + 1, sizeof(address));
-	else if ((block.data[0] != DW_OP_addrx && block.data[0] != DW_OP_GNU_addr_index) ||
-		 dwarf_getlocation(&value, &op, &n) || n != 1 ||
-		 dwarf_getlocation_attr(&value, op, &operand) || !operand.cu ||
-		 dwarf_formaddr(&operand, &address))
-		return false;
-	/* What the linker dropped is left at zero, or at the very end. */
-	if (!address || address >= UINT64_MAX - 1)
-		return false;
-	*ret = address;
-	return true;
-}
-
-static bool is_wrapping(int tag)
-{
-	return tag == DW_TAG_typedef || tag == DW_TAG_const_type || tag == DW_TAG_volatile_type ||
-	       tag == DW_TAG_restrict_type || tag == DW_TAG_atomic_type;
-}
-
-bool die_strip(Dwarf_Die *die, Dwarf_Die *ret)
-{
-	Dwarf_Die type = *die;
-
-	for (unsigned int i = 0; i < MAX_CHAIN; i++) {
-		Dwarf_Attribute value;
-
-		if (dwarf_tag(&type) == DW_TAG_invalid)
-			return false;
-		if (is_wrapping(dwarf_tag(&type))) {
-			if (!dwarf_formref_die(dwarf_attr(&type, DW_AT_type, &value), &type))
-				return false;
-		} else if (die_has(&type, DW_AT_signature)) {
-			if (!dwarf_formref_die(dwarf_attr(&type, DW_AT_signature, &value), &type))
-				return false;
-		} else {
-			*ret = type;
-			return !die_has(&type, DW_AT_declaration);
-		}
-	}
-	return false;
-}
-
-bool die_type(Dwarf_Die *die, Dwarf_Die *ret)
-{
-	Dwarf_Attribute value;
-	Dwarf_Die type;
-
-	return dwarf_formref_die(dwarf_attr_integrate(die, DW_AT_type, &value), &type) &&
-	       die_strip(&type, ret);
-}
-
 /* ---- the table ---- */
 
 #define HASH_START 0xcbf29ce484222325ull /* FNV-1a, which can be gone on with */
@@ -243,7 +73,7 @@ static struct slot *probe(const struct type_index *index, uint64_t key, uint64_t
 {
 	size_t mask = index->nr_slots - 1;
 
-	for (size_t i = key & mask; take(steps, 1); i = (i + 1) & mask)
+	for (size_t i = key & mask; steps_take(steps, 1); i = (i + 1) & mask)
 		if (!index->slots[i].place || index->slots[i].key == key)
 			return &index->slots[i];
 	return NULL;
@@ -386,7 +216,7 @@ static int name_of(struct pass *pass, Dwarf_Die *die, uint64_t scope, uint64_t *
 {
 	const char *name = die_name(die);
 
-	if (!name || !take(&pass->steps, strlen(name) / 16))
+	if (!name || !steps_take(&pass->steps, strlen(name) / 16))
 		return -ENOENT;
 	*state = hash(scope, name);
 	return 0;
@@ -399,8 +229,8 @@ static void read_variable(struct pass *pass, Dwarf_Die *die, uint64_t scope)
 
 	if (!die_address(die, &address))
 		return;
-	name = short_string(die, DW_AT_linkage_name);
-	if (name && take(&pass->steps, strlen(name) / 16))
+	name = die_string(die, DW_AT_linkage_name);
+	if (name && steps_take(&pass->steps, strlen(name) / 16))
 		state = hash(HASH_START, name);
 	else if (name || name_of(pass, die, scope, &state) < 0)
 		return;

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "symbolize/dies.h"
 #include "symbolize/module.h"
 #include "symbolize/typeindex.h"
 
@@ -433,7 +434,7 @@ int symbolizer_enumerator(struct symbolizer *symbolizer, const struct binary *bi
 }
 
 int symbolizer_bias(struct symbolizer *symbolizer, const struct binary *binary, uint64_t start,
-		    uint64_t offset, uint64_t *ret)
+		    uint64_t offset, bool exec, uint64_t *ret)
 {
 	struct module *module = binary ? symbolizer_module(symbolizer, binary) : NULL;
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
@@ -446,7 +447,7 @@ int symbolizer_bias(struct symbolizer *symbolizer, const struct binary *binary, 
 		uint64_t skew;
 
 		if (!gelf_getphdr(module->elf.elf, (int)i, &phdr) || phdr.p_type != PT_LOAD ||
-		    !phdr.p_filesz)
+		    !phdr.p_filesz || (exec && !(phdr.p_flags & PF_X)))
 			continue;
 		skew = phdr.p_offset % page;
 		if (phdr.p_vaddr % page != skew || offset < phdr.p_offset - skew ||

@@ -11,6 +11,7 @@
 #ifndef SYMBOLIZE_TYPES_H
 #define SYMBOLIZE_TYPES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "faultprof/provider.h"
@@ -46,10 +47,10 @@ int symbolizer_enumerator(struct symbolizer *symbolizer, const struct binary *bi
 			  const char *name, int64_t *ret);
 
 /* What to add to the file's addresses in a process that has it mapped at @start from file offset
- * @offset. Ask with the lowest mapping of the file: a page of the file may be mapped twice, as the
- * end of one segment and the beginning of the next; the former is meant. -ENOENT: not a mapping of
- * it that a program is loaded by. */
+ * @offset; @exec: executable. A page of the file may be mapped twice, as the end of one segment and
+ * the beginning of the next; of two that both fit the former is meant, so that the lowest mapping
+ * of a file is never mistaken. -ENOENT: not a mapping of it that a program is loaded by. */
 int symbolizer_bias(struct symbolizer *symbolizer, const struct binary *binary, uint64_t start,
-		    uint64_t offset, uint64_t *ret);
+		    uint64_t offset, bool exec, uint64_t *ret);
 
 #endif

@@ -10,6 +10,8 @@
  *	spin SECONDS       maps, fills and unmaps 256 kB of its own, over and over
  */
 #include <fcntl.h>
+#include <sched.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,26 +35,28 @@ static void fill(char *at, size_t bytes)
 		*word = (uintptr_t)word;
 }
 
-static size_t present(const char *at, size_t pages)
+static bool any_present(const char *at, size_t pages)
 {
-	size_t n = 0;
+	uint64_t entries[512];
+	bool any = false;
 
-	for (size_t i = 0; i < pages; i++) {
-		uint64_t entry = 0;
+	for (size_t i = 0; !any && i < pages; i += 512) {
+		size_t nr = pages - i < 512 ? pages - i : 512;
 
-		if (pread(pagemap, &entry, 8, ((uintptr_t)at / PAGE + i) * 8) != 8)
+		if (pread(pagemap, entries, nr * 8, ((uintptr_t)at / PAGE + i) * 8) !=
+		    (ssize_t)nr * 8)
 			exit(1);
-		n += entry >> 63;
+		for (size_t j = 0; j < nr; j++)
+			any |= entries[j] >> 63;
 	}
-	return n;
+	return any;
 }
 
 static void out(char *at, size_t pages)
 {
-	/* A page that lies in a batch of another CPU is left out at first. */
-	for (int i = 0; i < 1000 && present(at, pages); i++) {
+	for (int i = 0; i < 100 && any_present(at, pages); i++) {
 		if (i)
-			usleep(1000);
+			usleep(10000);
 		madvise(at, pages * PAGE, MADV_PAGEOUT);
 	}
 }
@@ -80,7 +84,12 @@ int main(int argc, char **argv)
 {
 	size_t bytes = argc > 1 ? strtoul(argv[1], NULL, 10) << 20 : 0;
 	char line[128], what[16], *base;
+	cpu_set_t cpus;
 
+	/* What waits in another CPU's batch for the LRU cannot be paged out. */
+	CPU_ZERO(&cpus);
+	CPU_SET(sched_getcpu(), &cpus);
+	sched_setaffinity(0, sizeof(cpus), &cpus);
 	pagemap = open("/proc/self/pagemap", O_RDONLY);
 	base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (!bytes || pagemap < 0 || base == MAP_FAILED)

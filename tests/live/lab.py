@@ -242,6 +242,11 @@ def scratch_base():
 
 # ---- the machine ----
 
+PAGE = 4096
+# FAULTPROF_STORM=60: that many seconds of reading 1 GB of swapped out memory.
+STORM_SECONDS = int(os.environ.get("FAULTPROF_STORM", "20"))
+
+
 class Swap:
     """Swap space: what the machine has, or a file of our own."""
     SIZE = 512 << 20
@@ -286,6 +291,14 @@ class Swap:
             subprocess.run(["swapoff", self.path], timeout=120)
             os.unlink(self.path)
             self.path = None
+
+
+class LargeSwap(Swap):
+    SIZE = 1200 << 20
+
+
+def swapped_in():
+    return int(re.search(r"^pswpin (\d+)", read("/proc/vmstat"), re.M).group(1))
 
 
 class Setting:
@@ -417,6 +430,18 @@ def public(path):
         os.chmod(copy, 0o755)
         _public[path] = copy
     return _public[path]
+
+
+def refused(result, rc, *words):
+    """One clear line on stderr, nothing on stdout, the right exit code."""
+    equal(result.rc, rc, "exit code (%s)" % result.err.strip())
+    equal(result.out, "", "stdout")
+    equal(len(result.err.splitlines()), 1, "number of lines of %r" % result.err)
+    line = result.err.strip()
+    check(line.startswith("faultprof: "), "no 'faultprof: ' before %r" % line)
+    check("\x1b" not in line and len(line) < 300, "not a line for people: %r" % line)
+    for word in words:
+        check(word.lower() in line.lower(), "%r does not mention %r" % (line, word))
 
 
 class Result:
@@ -620,6 +645,30 @@ class Target:
     def finish(self):
         self.tell()
         return self.process.wait(10)
+
+
+class Cold(Target):
+    """tests/live/cold.c: memory whose words hold their own addresses."""
+
+    def __init__(self, megabytes, cgroup=None):
+        Target.__init__(self, str(megabytes), 0, binary=os.path.join(BUILD, "tests", "cold"),
+                        cgroup=cgroup)
+        self.base, self.bytes = map(int, self.line(10).split())
+
+    def do(self, what, first=0, pages=0):
+        self.process.stdin.write(("%s %d %d\n" % (what, first, pages)).encode())
+        return self.line(100)
+
+    def smaps(self, key):
+        """Bytes, as the kernel itself sums them up, of the mappings that lie in our memory."""
+        total, inside = 0, False
+        for line in read("/proc/%d/smaps" % self.pid).splitlines():
+            match = re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line)
+            if match:
+                inside = self.base <= int(match.group(1), 16) < self.base + self.bytes
+            elif inside and line.startswith(key + ":"):
+                total += int(line.split()[1]) * 1024
+        return total
 
 
 def provider(name):

@@ -14,20 +14,8 @@ import threading
 import time
 
 from lab import (AUTO_TIER, Cgroup, FAULTPROF, FAULTS, Faultprof, Scratch, Setting, Skip, Target,
-                 as_user, cases, check, end, equal, main, need_root, need_tool, read, start, status,
-                 test, test_on_host, tool, wait_for)
-
-
-def refused(result, rc, *words):
-    """One clear line on stderr, nothing on stdout, the right exit code."""
-    equal(result.rc, rc, "exit code (%s)" % result.err.strip())
-    equal(result.out, "", "stdout")
-    equal(len(result.err.splitlines()), 1, "number of lines of %r" % result.err)
-    line = result.err.strip()
-    check(line.startswith("faultprof: "), "no 'faultprof: ' before %r" % line)
-    check("\x1b" not in line and len(line) < 300, "not a line for people: %r" % line)
-    for word in words:
-        check(word.lower() in line.lower(), "%r does not mention %r" % (line, word))
+                 as_user, cases, check, end, equal, main, need_root, need_tool, read, refused, start,
+                 status, test, test_on_host, tool, wait_for)
 
 
 def free_pid():

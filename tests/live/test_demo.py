@@ -14,6 +14,7 @@ from lab import (BUILD, FAULTPROF, ROOT, Setting, as_user, cases_on_host, cgroup
                  wait_for)
 
 COLDPROXY = os.path.join(BUILD, "coldproxy")
+PROVIDER = os.path.join(BUILD, "provider_coldproxy.so")
 SCRIPT = os.path.join(ROOT, "examples", "demo.sh")
 
 
@@ -82,6 +83,7 @@ def test_root():
     check(re.search(r"woken 2000 connections", text), "not all woken: " + text[-300:])
     check(row(text, "[k] conn_read (via recv)"), "no conn_read in kernel mode: " + text)
     check(row(text, "[.] conn_process coldproxy.c:"), "no conn_process: " + text)
+    check(row(text, "coldproxy: buffer"), "nothing known of the buffers: " + text)
     # Without a memory cgroup, pages written to swap stay in memory too.
     kind = "swap-in" if cgroup_mounts()[0] else "swap-cache"
     check(row(text, kind, "[.] wake_cb"), "no wake_cb of kind %s: %s" % (kind, text))
@@ -90,12 +92,24 @@ def test_root():
 @test
 def test_ordinary_user():
     with Setting("kernel/perf_event_paranoid", 2):
-        text = Demo(as_user() + [public(SCRIPT), public(FAULTPROF), public(COLDPROXY)],
+        text = Demo(as_user() + [public(SCRIPT), public(FAULTPROF), public(COLDPROXY),
+                                public(PROVIDER)],
                     "/").finish([0])
     check("woken 2000 connections" in text, "not all woken: " + text[-300:])
     check(row(text, "zero", "[.] conn_process coldproxy.c:"), "no conn_process: " + text)
     check(row(text, "file-", "[.] conn_process coldproxy.c:"), "no conn_process: " + text)
     check("could not observe: faults in user mode only" in text, "it does not say what is missing")
+
+
+@test_on_host
+def test_closed_pipe():
+    """Who reads it ends early, as head does."""
+    before = machine()
+    script = [SCRIPT, FAULTPROF, COLDPROXY, PROVIDER]
+    done = subprocess.run(["sh", "-c", '"$@" | grep -m1 "conn_process"', "sh"] + script,
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=60)
+    equal(done.returncode, 0, "grep")
+    wait_for(lambda: machine() == before, 20, "the machine to be as before")
 
 
 # Where in its course, and how: Ctrl-C goes to the whole group, kill to make or the script alone.
@@ -109,7 +123,7 @@ def test_ordinary_user():
 ])
 def interrupted(_, word, number, kill):
     need_root()
-    demo = Demo([SCRIPT, FAULTPROF, COLDPROXY])
+    demo = Demo([SCRIPT, FAULTPROF, COLDPROXY, PROVIDER])
     if word:
         demo.wait(word)
     else:

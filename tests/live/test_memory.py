@@ -6,43 +6,12 @@ import errno
 import os
 import re
 import signal
+import struct
 import subprocess
 import time
 
-from lab import (BUILD, Cgroup, Swap, Target, check, end, equal, main, procstat, read, start, status,
-                 test_on_host)
-
-PAGE = 4096
-# FAULTPROF_STORM=60: that many seconds of reading 1 GB of swapped out memory.
-STORM_SECONDS = int(os.environ.get("FAULTPROF_STORM", "20"))
-
-
-class LargeSwap(Swap):
-    SIZE = 1200 << 20
-
-
-class Cold(Target):
-    """tests/live/cold.c: memory whose words hold their own addresses."""
-
-    def __init__(self, megabytes, cgroup=None):
-        Target.__init__(self, str(megabytes), 0, binary=os.path.join(BUILD, "tests", "cold"),
-                        cgroup=cgroup)
-        self.base, self.bytes = map(int, self.line(10).split())
-
-    def do(self, what, first=0, pages=0):
-        self.process.stdin.write(("%s %d %d\n" % (what, first, pages)).encode())
-        return self.line(100)
-
-    def smaps(self, key):
-        """Bytes, as the kernel itself sums them up, of the mappings that lie in our memory."""
-        total, inside = 0, False
-        for line in read("/proc/%d/smaps" % self.pid).splitlines():
-            match = re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line)
-            if match:
-                inside = self.base <= int(match.group(1), 16) < self.base + self.bytes
-            elif inside and line.startswith(key + ":"):
-                total += int(line.split()[1]) * 1024
-        return total
+from lab import (BUILD, PAGE, STORM_SECONDS, VM, Cgroup, Cold, LargeSwap, Skip, Swap, Target, check, end,
+                 equal, fewer, main, procstat, read, start, status, swapped_in, test_on_host, write)
 
 
 class Reader:
@@ -75,15 +44,15 @@ class Reader:
         return self.answer()
 
 
-def swapped_in():
-    return int(re.search(r"^pswpin (\d+)", read("/proc/vmstat"), re.M).group(1))
-
-
 @contextlib.contextmanager
 def cold(megabytes, swap=Swap):
-    with swap(), Cgroup() as cgroup, Cold(megabytes, cgroup) as target:
-        target.cgroup = cgroup
-        yield target
+    with swap(), Cgroup() as cgroup:
+        free = int(re.search(r"^SwapFree: *(\d+)", read("/proc/meminfo"), re.M).group(1)) >> 10
+        if free < megabytes + megabytes // 20:
+            raise Skip("only %d MB of swap are free" % free)
+        with Cold(megabytes, cgroup) as target:
+            target.cgroup = cgroup
+            yield target
 
 
 @test_on_host
@@ -117,7 +86,7 @@ def test_contents():
 @test_on_host
 def test_observer():
     """1 GB that is swapped out and idle stays so, whatever is asked about it."""
-    with cold(1024, LargeSwap) as target:
+    with cold(fewer(1024, 512), LargeSwap) as target:
         target.do("out", 0, target.bytes // PAGE)
         target.cgroup.reclaim()
         # One page in a thousand is there, so that something is read.
@@ -136,6 +105,61 @@ def test_observer():
         equal(done, rounds * rss // PAGE, "pages read")
         equal(absent, rounds * swap // PAGE, "pages told absent")
         print("# %d rounds over 1 GB in %d s" % (rounds, STORM_SECONDS))
+
+
+@test_on_host
+def test_marks():
+    """Of structures with buffers between them, only the structures are read."""
+    if not os.access("/proc/kpageflags", os.R_OK):
+        raise Skip("no /proc/kpageflags")
+
+    def referenced(target):
+        with open("/proc/%d/pagemap" % target.pid, "rb") as pagemap, \
+                open("/proc/kpageflags", "rb") as flags:
+            pages = target.bytes // PAGE
+            words = os.pread(pagemap.fileno(), pages * 8, target.base // PAGE * 8)
+            frames = [word & (1 << 55) - 1 for word in struct.unpack("%dQ" % pages, words)]
+            if not frames[0]:
+                raise Skip("page frames are hidden")
+            return {page for page, frame in enumerate(frames)
+                    if struct.unpack("Q", os.pread(flags.fileno(), 8, frame * 8))[0] >> 2 & 1}
+
+    with Cold(8) as target, Reader(target.pid) as reader:
+        before = referenced(target)
+        structures = range(0, target.bytes // PAGE, 5)
+        for page in structures:
+            equal(reader.do("read", target.base + page * PAGE, 500), [0, 0, 0], "a read")
+        marked = referenced(target) - before
+        check(marked <= set(structures), "%d pages were read along" % len(marked - set(structures)))
+
+
+@test_on_host
+def test_order():
+    """Memory that is looked at, but not read, is swapped out in its turn."""
+    with LargeSwap(), Cgroup() as cgroup, Cold(100, cgroup) as older, Cold(100, cgroup) as younger:
+        with Reader(older.pid) as reader:
+            for _ in range(20):
+                reader.do("round")
+                reader.do("presence", older.base, older.bytes)
+                for at in range(older.base, older.base + older.bytes, 16 * PAGE):
+                    reader.do("presence", at, PAGE)
+                reader.do("scan")
+        limit = "memory.limit_in_bytes" if cgroup.version == 1 else "memory.high"
+        write(os.path.join(cgroup.path, limit), str(130 << 20))
+        old, young = older.smaps("Swap"), younger.smaps("Swap")
+        check(old + young > 50 << 20, "only %d bytes were swapped out" % (old + young))
+        check(old > 9 * young, "of the older memory %d bytes were swapped out, of the younger %d" %
+              (old, young))
+
+
+@test_on_host
+def test_cost():
+    """A walk of 100,000 connections of 2 kB each, three objects in each, in 0.1 s of CPU."""
+    with Cold(200) as target, Reader(target.pid) as reader:
+        took = min(reader.do("walk", target.base, target.bytes)[0] for _ in range(5))
+    print("# 100,000 connections: %.1f ms of CPU" % (took / 1e6))
+    check(took, "not all was read")
+    check(VM or took <= 100e6, "it took %.1f ms" % (took / 1e6))
 
 
 @test_on_host

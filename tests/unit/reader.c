@@ -9,6 +9,7 @@
  *	presence ADDRESS BYTES   "RESULT PRESENT SWAPPED"
  *	scan                     "RESULT SWAPPED UNCOVERED TOOK"
  *	age ADDRESS              "RESULT AFTER BEFORE"
+ *	walk ADDRESS BYTES       a round of 100,000 connections of three objects: "CPU", ns, or 0
  *	storm ADDRESS BYTES SECONDS
  *	                         all of it over and over: "ROUNDS READ ABSENT OTHER WRONG", pages
  */
@@ -17,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "collect/memory.h"
@@ -44,6 +46,26 @@ static void do_read(struct memory *memory, uint64_t address, uint64_t bytes)
 	int r = memory_read(memory, address, buffer, bytes, &absent);
 
 	printf("%d %" PRIu64 " %zu\n", r, absent, r ? 0 : wrong_words(address, bytes));
+}
+
+static void walk(struct memory *memory, uint64_t address, uint64_t bytes)
+{
+	static const unsigned int sizes[] = { 1000, 700, 300 };
+	uint64_t end = address + bytes, stride = bytes / 100000 & ~7ULL;
+	struct timespec from, to;
+	bool good = true;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &from);
+	memory_round(memory);
+	for (; address + stride <= end; address += stride) {
+		uint64_t at = address;
+
+		for (unsigned int i = 0; i < 3; at += sizes[i++])
+			good &= !memory_read(memory, at, buffer, sizes[i], NULL);
+	}
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &to);
+	printf("%lld\n",
+	       good ? (to.tv_sec - from.tv_sec) * 1000000000LL + to.tv_nsec - from.tv_nsec : 0);
 }
 
 static void storm(struct memory *memory, uint64_t address, uint64_t bytes, uint64_t seconds)
@@ -91,6 +113,8 @@ static void obey(struct memory *memory, const char *what, const uint64_t *args)
 		int r = memory_swapped_out(memory, args[0], &a, &b);
 
 		printf("%d %" PRIu64 " %" PRIu64 "\n", r, a, b);
+	} else if (!strcmp(what, "walk")) {
+		walk(memory, args[0], args[1]);
 	} else if (!strcmp(what, "storm")) {
 		storm(memory, args[0], args[1], args[2]);
 	}

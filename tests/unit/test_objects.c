@@ -735,13 +735,25 @@ static void test_target_provider(void **unused)
 	(void)unused;
 	begin(&p);
 	assert_int_equal(profile_add_target(&p, 5, "haproxy", NULL, NULL, 1), 0);
-	assert_int_equal(profile_set_provider(&p, 6, name), -ENOENT);
 	assert_null(p.targets[0].provider);
 	assert_false(p.objects->known);
 	assert_int_equal(profile_set_provider(&p, 5, name), 0);
+	assert_true(p.objects->known);
 	name[0] = '!';
 	assert_string_equal(p.targets[0].provider, "haproxy");
-	assert_true(p.objects->known);
+	/* The other way round, and once more when it runs another program. */
+	assert_int_equal(profile_set_provider(&p, 6, "nginx"), 0);
+	assert_int_equal(profile_set_provider(&p, 6, "mapping"), 0);
+	assert_int_equal(profile_add_target(&p, 6, "nginx", NULL, NULL, 1), 0);
+	assert_string_equal(p.targets[1].provider, "mapping");
+	for (uint32_t pid = 100; pid < 100 + 2 * PROVIDED_MAX; pid++)
+		assert_int_equal(profile_set_provider(&p, pid, "mapping"), 0);
+	assert_int_equal(profile_add_target(&p, 100, "a", NULL, NULL, 1), 0);
+	assert_int_equal(profile_add_target(&p, 99 + 2 * PROVIDED_MAX, "b", NULL, NULL, 1), 0);
+	assert_string_equal(p.targets[2].provider, "mapping");
+	assert_null(p.targets[3].provider);
+	assert_int_equal(profile_set_provider(&p, 99 + 2 * PROVIDED_MAX, "nginx"), 0);
+	assert_string_equal(p.targets[3].provider, "nginx");
 	profile_release(&p);
 }
 

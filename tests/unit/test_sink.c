@@ -237,10 +237,11 @@ static void fill_connections(struct profile *p, bool at_end)
 						 0);
 				continue;
 			}
-			at.mode = k ? FP_USER : FP_KERNEL;
 			at.frames = &frames[k != 0];
-			for (unsigned int n = k; i % 100 < hits[i / 100] && n < 3 + i % 2; n++)
+			for (unsigned int n = k; i % 100 < hits[i / 100] && n < 3 + i % 2; n++) {
+				at.mode = k && n < 3 ? FP_USER : FP_KERNEL;
 				add_hit(p, at, OBJECT_FOUND, &object, k ? (30 + i) * S : 0);
+			}
 		}
 	}
 }
