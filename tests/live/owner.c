@@ -272,7 +272,7 @@ static void *work(void *arg)
 		if (table[slots[i]]->state != STATE_OPEN)
 			continue;
 		conn_touch(worker, table[slots[i]]);
-		if (i % CHURN || i < LAG || table[slots[i - LAG]]->state != STATE_OPEN)
+		if (wild || i % CHURN || i < LAG)
 			continue;
 		conn_close(slots[i - LAG]);
 		conn_open(slots[i - LAG]);
