@@ -286,4 +286,18 @@ def test_each(_name, http):
         equal(sum(1 for _ in answers), report.totals["addressed"], "faults that were asked about")
 
 
+@test
+def test_stripped():
+    """Debian's own has no debug info: the report says so, once, and what to do."""
+    with Nginx() as nginx, Faultprof("-p", nginx.worker) as prof:
+        with socket.create_connection(("127.0.0.1", nginx.port), timeout=10) as s:
+            s.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            s.recv(4096)
+        report = prof.report()
+    said = [w for w in report["warnings"] if "nginx" in w and "debug info" in w]
+    equal(len(said), 1, "warnings about debug info: %s" % report["warnings"])
+    check("nginx-dbgsym" in said[0], "no remedy: " + said[0])
+    equal([o for o in report["objects"] if o["provider"] == "nginx"], [], "objects of nginx")
+
+
 main()
