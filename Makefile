@@ -36,7 +36,8 @@ SKELETONS := $(patsubst bpf/%.bpf.c,$(BUILD)/%.skel.h,$(wildcard bpf/*.bpf.c))
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/*.c))
 LIVE := $(patsubst tests/live/%.c,$(BUILD)/tests/%,$(call programs,tests/live))
 LIVE_PROVIDERS := $(patsubst tests/live/%.c,$(BUILD)/tests/%.so,$(wildcard tests/live/provider_*.c))
-BENCH := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
+BENCH := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(call programs,tests/bench))
+BENCH_PROVIDERS := $(patsubst tests/bench/%.c,$(BUILD)/bench/%.so,$(wildcard tests/bench/provider_*.c))
 
 C_FILES := $(SRC) $(wildcard src/*.h src/*/*.h bpf/*.[ch] include/*/*.h examples/*.c tests/*/*.c)
 SHELL_FILES := .ci/run tests/run tests/packages tests/include_rule.sh tests/vm/run \
@@ -112,6 +113,11 @@ $(BUILD)/tests/alloc-static: tests/live/alloc.c
 	$(call say,CC,$@)
 	$(Q)$(CC) $(BASE_CFLAGS) -O2 -g -static -DALLOC_STATIC -o $@ $< -lpthread
 
+$(BUILD)/bench/provider_%.so: tests/bench/provider_%.c src/provider/owners.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(BASE_CFLAGS) -shared -fPIC -Isrc -Iinclude $(LDFLAGS) -o $@ $^
+
 $(BENCH): $(BUILD)/bench/%: tests/bench/%.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
@@ -122,7 +128,7 @@ deps:
 
 units: $(UNIT)
 lives: $(LIVE) $(LIVE_PROVIDERS) $(BUILD)/tests/alloc-static
-benches: $(BENCH)
+benches: $(BENCH) $(BENCH_PROVIDERS)
 
 # The unit tests again, and all that they run, with every read and write checked.
 sanitized:
@@ -179,4 +185,5 @@ lint:
 	mandoc -T lint -W warning src/faultprof.8 || rc=1; \
 	exit $$rc
 
--include $(patsubst %,%.d,$(OBJ) $(UNIT) $(LIVE) $(BENCH) $(EXAMPLES) $(PROVIDERS) $(LIVE_PROVIDERS))
+-include $(patsubst %,%.d,$(OBJ) $(UNIT) $(LIVE) $(BENCH) $(EXAMPLES) $(PROVIDERS) $(LIVE_PROVIDERS) \
+	$(BENCH_PROVIDERS))

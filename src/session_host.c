@@ -52,7 +52,8 @@ struct target_host {
 	struct stack stacks[MAX_STACKS];
 	unsigned int nr_stacks;
 	const char *asking; /* the provider at work, for its warnings */
-	bool busy;	    /* it was told that watched functions are called very often */
+	struct watches watches;
+	bool busy; /* it was told that watched functions are called very often */
 	struct strings strings;
 	uint64_t round_ns;	      /* when this one began */
 	uint64_t refresh_ns, scan_ns; /* when that is due again */
@@ -163,14 +164,21 @@ static int host_enumerator(const struct fp_host *host, const char *name, int64_t
 		       : -ENODATA;
 }
 
-static int host_watch(const struct fp_host *host, const struct fp_allocator *allocator)
+static struct watched_process watched_process(const struct target_host *t)
 {
-	const struct target_host *t = target_of(host);
 	const struct hosts *h = t->session;
 
-	if (!h->births)
-		return h->births_error ? h->births_error : -ENOTSUP;
-	return watch_allocator(h->births, h->symbolizer, t->image, host->pid, allocator);
+	return (struct watched_process){ h->births, h->symbolizer, t->image, t->host.pid };
+}
+
+static int host_watch(const struct fp_host *host, const struct fp_allocator *allocator)
+{
+	struct target_host *t = target_of(host);
+	const struct watched_process process = watched_process(t);
+
+	if (!process.births)
+		return t->session->births_error ? t->session->births_error : -ENOTSUP;
+	return watches_add(&t->watches, &process, allocator);
 }
 
 static int host_live(const struct fp_host *host, uint64_t address, struct fp_live *ret)
@@ -222,6 +230,7 @@ static void close_target(struct target_host *t)
 		t->opened[t->nr].provider->close(t->opened[t->nr].self);
 	if (t->session->births)
 		births_unwatch(t->session->births, t->host.pid);
+	memset(&t->watches, 0, sizeof(t->watches));
 	memory_close(t->memory);
 	strings_release(&t->strings);
 	t->memory = NULL;
@@ -235,11 +244,14 @@ static void open_providers(struct target_host *t)
 
 	for (unsigned int i = 0; i < all->nr; i++) {
 		struct opened *opened = &t->opened[t->nr];
+		unsigned int watches = t->watches.nr;
 
 		t->asking = all->at[i]->name;
 		opened->provider = all->at[i];
 		if (!opened->provider->open(&t->host, &opened->self))
 			t->nr++;
+		else
+			t->watches.nr = watches;
 	}
 	if (t->nr)
 		profile_set_provider(t->session->profile, t->host.pid, t->opened[0].provider->name);
@@ -254,8 +266,7 @@ static void open_target(struct target_host *t, const struct image *image)
 	t->image = image;
 	r = memory_open(t->host.pid, &t->memory);
 	if (r) {
-		log_info("cannot look into process %d: %s", t->host.pid, strerror(-r));
-		t->session->refused++;
+		t->session->refused += r != -ESRCH;
 		return;
 	}
 	begin_round(t);
@@ -390,17 +401,24 @@ static uint64_t next_time(uint64_t since_ns, uint64_t pause_ns)
 static bool walk_all(struct target_host *t)
 {
 	uint64_t now = clock_now_ns();
+	clock_t cpu = clock();
+	bool any = false;
 
 	if (now < t->refresh_ns)
 		return false;
 	begin_round(t);
 	for (unsigned int i = 0; i < t->nr; i++) {
 		t->asking = t->opened[i].provider->name;
-		if (t->opened[i].provider->refresh)
-			t->opened[i].provider->refresh(t->opened[i].self);
+		if (!t->opened[i].provider->refresh)
+			continue;
+		t->opened[i].provider->refresh(t->opened[i].self);
+		any = true;
 	}
 	t->refresh_ns = next_time(now, WALK_PAUSE_NS);
 	t->missed = false;
+	if (any)
+		log_info("looked at all objects of process %d: %.1f ms of CPU", t->host.pid,
+			 (double)(clock() - cpu) * 1e3 / CLOCKS_PER_SEC);
 	return true;
 }
 
@@ -427,7 +445,9 @@ int hosts_fault(struct hosts *h, const struct fault *fault, const struct object_
 	out_ns = swapped_ns(t, fault, page, &resolution_ns);
 	if (t && t->memory)
 		memory_came_in(t->memory, page, fault->time_ns);
-	if (t)
+	if (!t || !t->memory)
+		r = -ENODATA;
+	else
 		r = ask(t, fault, &provider, &object);
 	if (t && t->memory && t->missed && walk_all(t))
 		r = ask(t, fault, &provider, &object);
@@ -453,6 +473,15 @@ static void scan(struct target_host *t)
 	t->scan_ns = next_time(now, SCAN_PAUSE_NS);
 }
 
+static void look_after_watches(struct target_host *t)
+{
+	const struct watched_process process = watched_process(t);
+
+	watches_renew(&t->watches, &process);
+	if (!t->busy)
+		t->busy = watch_is_busy(process.births, process.pid, t->session->profile);
+}
+
 void hosts_round(struct hosts *h)
 {
 	if (h->births)
@@ -460,8 +489,8 @@ void hosts_round(struct hosts *h)
 	for (struct target_host *t = h->first; t; t = t->next) {
 		if (!t->memory)
 			continue;
-		if (h->births && !t->busy)
-			t->busy = watch_is_busy(h->births, t->host.pid, h->profile);
+		if (t->watches.nr)
+			look_after_watches(t);
 		begin_round(t);
 		if (!t->refresh_ns || t->missed)
 			walk_all(t);
@@ -521,8 +550,8 @@ int hosts_finish(struct hosts *h)
 			(unsigned long long)uncovered >> 20);
 	if (h->refused)
 		profile_warn(h->profile,
-			     "what the faults of %llu processes hit: they were gone, or too many, "
-			     "or may not be read",
+			     "what the faults of %llu processes hit: they are too many, or may not "
+			     "be read",
 			     (unsigned long long)h->refused);
 	return r;
 }

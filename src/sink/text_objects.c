@@ -177,7 +177,7 @@ static void put_by_object(const struct report *report)
 		put_line(report->out, 4,
 			 "  (… %s more, %.1f %% of these faults; --top 0 shows all)",
 			 text_count(rows - shown).text, percent_of(rest, objects->addressed));
-	put_outcome(report, &objects->absent, faults, "unknown: its pages are absent");
+	put_outcome(report, &objects->absent, faults, "unknown: page or process absent");
 	put_outcome(report, &objects->none, faults, "none: in no known object");
 	put_sources(report);
 }
@@ -190,17 +190,18 @@ static bool same_function(const struct profile_symbol *a, const struct profile_s
 	return a->symbol == b->symbol && a->module == b->module;
 }
 
-/* The next one from @at on that stands for its function; nr_symbols: none. */
+/* The next one from @at on that stands for its function, of which something is known; nr_symbols:
+ * none. */
 static size_t next_function(const struct profile *profile, size_t at)
 {
 	for (; at < profile->nr_symbols; at++) {
 		size_t first = 0;
 
 		while (first < at &&
-		       !(profile->symbols[first]->addressed &&
+		       !(profile->symbols[first]->nr_objects &&
 			 same_function(profile->symbols[first], profile->symbols[at])))
 			first++;
-		if (profile->symbols[at]->addressed && first == at)
+		if (profile->symbols[at]->nr_objects && first == at)
 			break;
 	}
 	return at;
@@ -223,7 +224,7 @@ static size_t add_shares(const struct profile *profile, size_t at, struct object
 	size_t nr = 0, k;
 
 	*addressed = 0;
-	for (size_t i = at; i < profile->nr_symbols; i++) {
+	for (size_t i = 0; i < profile->nr_symbols; i++) {
 		const struct profile_symbol *symbol = profile->symbols[i];
 
 		if (!same_function(symbol, profile->symbols[at]))
