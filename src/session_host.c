@@ -269,8 +269,7 @@ static void open_target(struct target_host *t, const struct image *image)
 	t->image = image;
 	r = memory_open(t->host.pid, &t->memory);
 	if (r) {
-		log_info("cannot look into process %d: %s", t->host.pid, strerror(-r));
-		t->session->refused++;
+		t->session->refused += r != -ESRCH;
 		return;
 	}
 	begin_round(t);
@@ -408,19 +407,23 @@ static bool walk_all(struct target_host *t)
 {
 	uint64_t now = clock_now_ns();
 	clock_t cpu = clock();
+	bool any = false;
 
 	if (now < t->refresh_ns)
 		return false;
 	begin_round(t);
 	for (unsigned int i = 0; i < t->nr; i++) {
 		t->asking = t->opened[i].provider->name;
-		if (t->opened[i].provider->refresh)
-			t->opened[i].provider->refresh(t->opened[i].self);
+		if (!t->opened[i].provider->refresh)
+			continue;
+		t->opened[i].provider->refresh(t->opened[i].self);
+		any = true;
 	}
 	t->refresh_ns = next_time(now, WALK_PAUSE_NS);
 	t->missed = false;
-	log_info("looked at all objects of process %d: %.1f ms of CPU", t->host.pid,
-		 (double)(clock() - cpu) * 1e3 / CLOCKS_PER_SEC);
+	if (any)
+		log_info("looked at all objects of process %d: %.1f ms of CPU", t->host.pid,
+			 (double)(clock() - cpu) * 1e3 / CLOCKS_PER_SEC);
 	return true;
 }
 
@@ -447,7 +450,9 @@ int hosts_fault(struct hosts *h, const struct fault *fault, const struct object_
 	out_ns = swapped_ns(t, fault, page, &resolution_ns);
 	if (t && t->memory)
 		memory_came_in(t->memory, page, fault->time_ns);
-	if (t)
+	if (!t || !t->memory)
+		r = -ENODATA;
+	else
 		r = ask(t, fault, &provider, &object);
 	if (t && t->memory && t->missed && walk_all(t))
 		r = ask(t, fault, &provider, &object);
@@ -550,8 +555,8 @@ int hosts_finish(struct hosts *h)
 			(unsigned long long)uncovered >> 20);
 	if (h->refused)
 		profile_warn(h->profile,
-			     "what the faults of %llu processes hit: they were gone, or too many, "
-			     "or may not be read",
+			     "what the faults of %llu processes hit: they are too many, or may not "
+			     "be read",
 			     (unsigned long long)h->refused);
 	return r;
 }

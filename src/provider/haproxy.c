@@ -13,6 +13,7 @@
 #include "provider/registry.h"
 
 #define PAGE_MASK 4095ULL
+#define WAKING_NS 100000000 /* one round of its event loop, with its faults */
 #define MAX_DESCRIPTORS (1U << 22)
 
 /* 2.6 and later: exact, and exported. How large an object is, its pool says. */
@@ -196,6 +197,18 @@ static int find_by_tag(struct haproxy *h, uint64_t address, uint64_t time_ns, st
 	return 0;
 }
 
+/* What woke a connection has overwritten when it was last used: what it says now is the fault's own
+ * time, not the end of an idleness. */
+static void forget_waking(struct haproxy *h, uint64_t time_ns, struct fp_object *object)
+{
+	if (!object->connection || object->used_ns + WAKING_NS < time_ns)
+		return;
+	h->woken = *object->connection;
+	h->woken.used_ns = 0;
+	object->connection = &h->woken;
+	object->used_ns = 0;
+}
+
 static int haproxy_find(void *self, uint64_t address, uint64_t time_ns, struct fp_object *ret)
 {
 	struct haproxy *h = self;
@@ -217,8 +230,10 @@ static int haproxy_find(void *self, uint64_t address, uint64_t time_ns, struct f
 			return 0;
 		}
 		r = owners_find(h->owners, address, time_ns, ret);
-		if (!r)
+		if (!r) {
+			forget_waking(h, time_ns, ret);
 			return 0;
+		}
 		if (h->absent_page)
 			r = -ENODATA;
 	}

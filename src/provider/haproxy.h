@@ -181,8 +181,8 @@ struct pools {
 	uint32_t extra; /* bytes behind an object: the tag is the first word of them; 0: no tags */
 	uint32_t largest;
 	unsigned int nr;
-	struct pool *pool;	/* by head */
-	uint64_t of[NR_THINGS]; /* head; 0: not known */
+	struct pool *pool;	   /* all of them, by head; NULL: not known */
+	struct pool of[NR_THINGS]; /* name NULL: not known */
 };
 
 /* 0; -ENODATA: pages of the list are not present, another time perhaps; -ENOENT: what is there is
@@ -214,8 +214,9 @@ struct haproxy {
 	uint64_t *seen;	      /* the connection of each descriptor, when it was visited */
 	uint64_t absent_page; /* of fdtab, not to be tried again in this round; 0: none */
 	uint64_t mux[NR_MUXES][MUX_TABLES];
-	uint32_t tick_offset; /* ticks minus wall clock, ms */
-	bool ticks;	      /* is it known? */
+	uint32_t tick_offset;	    /* ticks minus wall clock, ms */
+	bool ticks;		    /* is it known? */
+	struct fp_connection woken; /* of the last answer, without what is not known */
 	struct {
 		uint64_t proxy;
 		const char *name;

@@ -250,25 +250,23 @@ static int deduce(const struct fp_host *host, uint64_t buffer, struct layout *la
 	return read_ring(host, layout, buffer, ring);
 }
 
-static int find_layout(const struct fp_host *host, uint64_t buffer, struct layout *layout,
-		       struct ring *ring)
+/* Where in struct pool_head things are, from DWARF. */
+static bool read_layout(const struct fp_host *host, struct layout *ret, uint32_t *total)
 {
-	struct fp_member name, list, size, total;
-	int r;
+	struct fp_member name, list, size, all;
 
 	if (host->member(host, "struct pool_head", "name", &name) ||
 	    host->member(host, "struct pool_head", "list", &list) ||
-	    host->member(host, "struct pool_head", "size", &size))
-		return deduce(host, buffer, layout, ring);
-	*layout = (struct layout){ name.offset, list.offset, size.offset, 0 };
-	if (name.offset + NAME_BYTES > HEAD_BYTES || list.offset + 16 > HEAD_BYTES ||
+	    host->member(host, "struct pool_head", "size", &size) ||
+	    name.offset + NAME_BYTES > HEAD_BYTES || list.offset + 16 > HEAD_BYTES ||
 	    size.offset + 4 > HEAD_BYTES)
-		return -ENOENT;
-	r = read_ring(host, layout, buffer, ring);
-	if (!r && !host->member(host, "struct pool_head", "alloc_sz", &total) &&
-	    total.offset + 4 <= HEAD_BYTES)
-		layout->extra = difference(ring, layout->size, total.offset);
-	return r;
+		return false;
+	*ret = (struct layout){ name.offset, list.offset, size.offset, 0 };
+	*total = !host->member(host, "struct pool_head", "alloc_sz", &all) &&
+				 all.offset + 4 <= HEAD_BYTES
+			 ? all.offset
+			 : size.offset;
+	return true;
 }
 
 static int by_head(const void *a, const void *b)
@@ -278,51 +276,81 @@ static int by_head(const void *a, const void *b)
 	return (x->head > y->head) - (x->head < y->head);
 }
 
-static int take(const struct fp_host *host, const struct layout *layout, const struct ring *ring,
-		struct pools *pools)
+static void take(const struct fp_host *host, const struct layout *layout, const uint8_t *bytes,
+		 uint64_t head, struct pool *ret)
+{
+	if (is_name(bytes + layout->name))
+		*ret = (struct pool){ .head = head,
+				      .size = word_at(bytes, layout->size),
+				      .name = host->intern(host,
+							   (const char *)bytes + layout->name) };
+}
+
+static int take_ring(const struct fp_host *host, const struct layout *layout,
+		     const struct ring *ring, struct pools *pools)
 {
 	struct pool *pool = calloc(ring->nr, sizeof(*pool));
 
 	if (!pool)
 		return -ENOMEM;
-	pools_release(pools);
 	for (unsigned int i = 0; i < ring->nr; i++) {
-		const uint8_t *bytes = ring->bytes[i];
-
-		pool[i] = (struct pool){ .head = ring->head[i],
-					 .size = word_at(bytes, layout->size),
-					 .name = host->intern(host,
-							      (const char *)bytes + layout->name) };
+		take(host, layout, ring->bytes[i], ring->head[i], &pool[i]);
 		if (pool[i].size > pools->largest && pool[i].size <= LARGEST)
 			pools->largest = pool[i].size;
 	}
 	qsort(pool, ring->nr, sizeof(*pool), by_head);
 	pools->pool = pool;
 	pools->nr = ring->nr;
-	pools->extra = layout->extra >= 8 && layout->extra <= 16 ? layout->extra : 0;
-	for (unsigned int i = 0; i < NR_THINGS; i++)
-		read_variable(host, thing_pools[i], &pools->of[i]);
-	if (!pools->of[THING_STREAM]) /* 1.5 */
-		pools->of[THING_STREAM] = pools->of[THING_SESSION];
+	pools->extra = layout->extra == 8 || layout->extra == 16 ? layout->extra : 0;
 	return 0;
+}
+
+/* The pool that a kind of object is taken from. */
+static int take_thing(const struct fp_host *host, const struct layout *layout, enum thing thing,
+		      struct pools *pools)
+{
+	const char *const *names = thing_pools[thing];
+	uint8_t bytes[HEAD_BYTES];
+	uint64_t head, absent;
+	int r = read_variable(host, names, &head);
+
+	if (!r && !head && thing == THING_STREAM) /* 1.5 */
+		r = read_variable(host, thing_pools[THING_SESSION], &head);
+	if (r || !head)
+		return r;
+	r = host->read(host, head, bytes, sizeof(bytes), &absent);
+	if (!r)
+		take(host, layout, bytes, head, &pools->of[thing]);
+	return r;
 }
 
 int pools_load(const struct fp_host *host, struct pools *pools)
 {
 	struct ring ring = { .bytes = calloc(MAX_POOLS + 1, HEAD_BYTES) };
 	struct layout layout = { 0 };
-	uint64_t buffer;
-	int r;
+	uint64_t buffer = 0;
+	uint32_t total;
+	int r, result = 0;
 
 	if (!ring.bytes)
 		return -ENOMEM;
 	r = read_variable(host, thing_pools[THING_CHANNEL_BUFFER], &buffer);
-	if (!r)
-		r = buffer ? find_layout(host, buffer, &layout, &ring) : -ENOENT;
-	if (!r)
-		r = take(host, &layout, &ring, pools);
+	if (!r && !buffer)
+		r = -ENOENT;
+	if (!r && read_layout(host, &layout, &total)) {
+		for (unsigned int i = 0; i < NR_THINGS; i++)
+			if (!pools->of[i].name && take_thing(host, &layout, i, pools) == -ENODATA)
+				result = -ENODATA;
+		r = pools->pool ? 0 : read_ring(host, &layout, buffer, &ring);
+		if (!r && !pools->pool)
+			layout.extra = difference(&ring, layout.size, total);
+	} else if (!r) {
+		r = deduce(host, buffer, &layout, &ring);
+	}
+	if (!r && !pools->pool)
+		r = take_ring(host, &layout, &ring, pools);
 	free(ring.bytes);
-	return r;
+	return r ? r : result;
 }
 
 void pools_release(struct pools *pools)

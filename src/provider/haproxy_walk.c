@@ -53,10 +53,8 @@ static bool has(const struct walk *w, enum member member)
 
 static void add_sized(struct walk *w, enum thing thing, uint64_t base, uint64_t size)
 {
-	const struct pool *pool = pools_find(&w->h->pools, w->h->pools.of[thing]);
-
 	if (!w->silent && base >= 4096 && base % 8 == 0)
-		visit_object(w->visit, thing_name(&w->h->types, thing), pool ? pool->name : NULL,
+		visit_object(w->visit, thing_name(&w->h->types, thing), w->h->pools.of[thing].name,
 			     base, size);
 }
 
@@ -81,9 +79,9 @@ static bool enter(struct walk *w, struct view *view, enum shape shape, uint64_t 
 static bool fits_pool(const struct walk *w, uint64_t size)
 {
 	const struct pools *pools = &w->h->pools;
-	const struct pool *pool = pools_find(pools, pools->of[THING_CHANNEL_BUFFER]);
+	const struct pool *pool = &pools->of[THING_CHANNEL_BUFFER];
 
-	if (!pool)
+	if (!pool->name)
 		return size <= 1 << 20;
 	if (size <= pool->size && pool->size - size < 64)
 		return true;

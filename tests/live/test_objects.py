@@ -112,7 +112,8 @@ def test_owner(kind, rounds):
                 if i:
                     squeeze(group, target.pid, prof)
                 account = target.go()
-                check(account["opened"] > CONNECTIONS / 100, "nothing was opened")
+                check(kind.endswith("wild") or account["opened"] > CONNECTIONS / 100,
+                      "nothing was opened")
                 time.sleep(0.3)
             report = prof.report()
         truth = Truth(os.path.join(place, "truth"))
