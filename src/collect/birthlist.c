@@ -201,9 +201,12 @@ static int read_notes(struct birth_list *list)
 /* To have seen all that was born by @time_ns. */
 static int catch_up(struct birth_list *list, uint64_t time_ns, birth_current_fn current, void *arg)
 {
+	uint64_t now_ns = clock_now_ns();
 	int r = 0;
 
-	if (list->whole && clock_now_ns() >= list->note_ns)
+	if (list->whole && *list->born == list->noted)
+		list->seen_ns = now_ns;
+	else if (list->whole && now_ns >= list->note_ns)
 		r = read_notes(list);
 	if (!r && !list->whole && birth_list_may_renew(list))
 		r = birth_list_renew(list, current, arg);

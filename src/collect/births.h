@@ -25,7 +25,7 @@ struct births_place {
 	uint64_t offset;
 };
 
-/* @objects: how many at a time, over all processes; 0: 262,144, for which the kernel allocates 33
+/* @objects: how many at a time, over all processes; 0: 262,144, for which the kernel allocates 30
  * MB.
  * @debug: libbpf says on stderr why the kernel refuses. 0; -ENOTSUP: no uprobes or no BTF here;
  * -EPERM, -EACCES: not allowed; or -errno. */
