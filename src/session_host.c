@@ -52,6 +52,7 @@ struct target_host {
 	struct stack stacks[MAX_STACKS];
 	unsigned int nr_stacks;
 	const char *asking; /* the provider at work, for its warnings */
+	uint64_t fault_ns;  /* of the fault that is asked about; 0: none */
 	struct watches watches;
 	bool busy; /* it was told that watched functions are called very often */
 	struct strings strings;
@@ -183,8 +184,10 @@ static int host_watch(const struct fp_host *host, const struct fp_allocator *all
 
 static int host_live(const struct fp_host *host, uint64_t address, struct fp_live *ret)
 {
-	const struct hosts *h = target_of(host)->session;
-	int r = h->births ? births_find(h->births, host->pid, address, ret) : -ENOENT;
+	const struct target_host *t = target_of(host);
+	struct birth_register *births = t->session->births;
+	uint64_t time_ns = t->fault_ns ? t->fault_ns : clock_now_ns();
+	int r = births ? births_find(births, host->pid, address, time_ns, ret) : -ENOENT;
 
 	return r == -EAGAIN ? -ENODATA : r;
 }
@@ -360,6 +363,7 @@ static int ask(struct target_host *t, const struct fault *fault, const char **pr
 {
 	int r = -ENOENT;
 
+	t->fault_ns = fault->time_ns;
 	for (unsigned int i = 0; r == -ENOENT && i < t->nr; i++) {
 		const struct fp_provider *p = t->opened[i].provider;
 
@@ -370,6 +374,7 @@ static int ask(struct target_host *t, const struct fault *fault, const char **pr
 			r = -ENODATA;
 		t->missed |= r && p->refresh;
 	}
+	t->fault_ns = 0;
 	return r;
 }
 

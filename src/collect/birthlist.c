@@ -146,11 +146,12 @@ static uint64_t cpu_ns(void)
 
 int birth_list_renew(struct birth_list *list, birth_current_fn current, void *arg)
 {
-	uint64_t start_ns = cpu_ns();
+	uint64_t start_ns = cpu_ns(), seen_ns = clock_now_ns();
 	int r = read_all(list, current, arg);
 
 	sort(&list->all);
 	list->whole = !r;
+	list->seen_ns = r ? 0 : seen_ns;
 	list->renew_ns = clock_now_ns() + SHARE * (cpu_ns() - start_ns);
 	return r;
 }
@@ -175,6 +176,7 @@ static bool read_note(const struct birth_list *list, uint64_t nr, struct fp_birt
 /* Takes up what was born since. */
 static int read_notes(struct birth_list *list)
 {
+	uint64_t start_ns = cpu_ns(), seen_ns = clock_now_ns();
 	uint64_t born = *list->born, before = list->noted;
 	struct fp_birth_note note;
 	int r = 0;
@@ -190,7 +192,22 @@ static int read_notes(struct birth_list *list)
 		list->whole = false;
 	if (list->noted != before)
 		sort(&list->young);
+	if (list->whole && list->noted == born)
+		list->seen_ns = seen_ns;
+	list->note_ns = clock_now_ns() + SHARE * (cpu_ns() - start_ns);
 	return r;
+}
+
+/* To have seen all that was born by @time_ns. */
+static int catch_up(struct birth_list *list, uint64_t time_ns, birth_current_fn current, void *arg)
+{
+	int r = 0;
+
+	if (list->whole && clock_now_ns() >= list->note_ns)
+		r = read_notes(list);
+	if (!r && !list->whole && birth_list_may_renew(list))
+		r = birth_list_renew(list, current, arg);
+	return r ? r : time_ns > list->seen_ns ? -EAGAIN : 0;
 }
 
 /* ---- asking ---- */
@@ -215,23 +232,28 @@ static const struct listed_birth *find(const struct birth_list *list,
 	return NULL;
 }
 
-int birth_list_find(struct birth_list *list, uint32_t pid, uint64_t address,
+static const struct listed_birth *find_in_both(const struct birth_list *list, uint32_t pid,
+					       uint64_t address, birth_current_fn current,
+					       void *arg)
+{
+	const struct listed_birth *old = find(list, &list->all, pid, address, current, arg);
+	const struct listed_birth *young = find(list, &list->young, pid, address, current, arg);
+
+	return young && (!old || young->key.base > old->key.base) ? young : old;
+}
+
+int birth_list_find(struct birth_list *list, uint32_t pid, uint64_t address, uint64_t time_ns,
 		    birth_current_fn current, void *arg, const struct listed_birth **ret)
 {
-	const struct listed_birth *old, *young;
-	int r = list->whole ? read_notes(list) : 0;
+	const struct listed_birth *object = find_in_both(list, pid, address, current, arg);
+	int r = 0;
 
-	if (!r && !list->whole && birth_list_may_renew(list))
-		r = birth_list_renew(list, current, arg);
-	if (r)
-		return r;
-	old = find(list, &list->all, pid, address, current, arg);
-	young = find(list, &list->young, pid, address, current, arg);
-	if (old && (!young || old->key.base >= young->key.base))
-		*ret = old;
-	else if (young)
-		*ret = young;
-	else
-		return list->whole ? -ENOENT : -EAGAIN;
+	if (!object && time_ns > list->seen_ns) {
+		r = catch_up(list, time_ns, current, arg);
+		object = find_in_both(list, pid, address, current, arg);
+	}
+	if (!object)
+		return r ? r : -ENOENT;
+	*ret = object;
 	return 0;
 }

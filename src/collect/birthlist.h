@@ -29,10 +29,11 @@ struct birth_list {
 	const volatile uint64_t *born;
 	struct sorted_births all, young;
 	uint64_t noted;		   /* births that the two hold */
-	bool whole;		   /* there was no birth that they lack */
+	bool whole;		   /* they lack none but later ones */
+	uint64_t seen_ns;	   /* what was born by then, they have */
 	struct fp_birth_key *keys; /* of a batch */
 	struct fp_birth *births;
-	uint64_t renew_ns; /* not before */
+	uint64_t note_ns, renew_ns; /* not before: reading the notes, and the map */
 };
 
 int birth_list_init(
@@ -47,9 +48,10 @@ int birth_list_renew(struct birth_list *list, birth_current_fn current, void *ar
 bool birth_list_may_renew(const struct birth_list *list);
 
 /* The innermost object that covers @address, is current, and is in the map still. 0; -ENOENT: there
- * is none; -EAGAIN: there may be one, but the list may not be renewed yet; or -errno. @ret is valid
- * until the next call. */
-int birth_list_find(struct birth_list *list, uint32_t pid, uint64_t address,
+ * is none that was born by @time_ns; -EAGAIN: there may be one, but it is too early to look; or
+ * -errno.
+ * @ret is valid until the next call. */
+int birth_list_find(struct birth_list *list, uint32_t pid, uint64_t address, uint64_t time_ns,
 		    birth_current_fn current, void *arg, const struct listed_birth **ret);
 
 #endif

@@ -413,7 +413,8 @@ static int renew(struct birth_register *b)
 	return birth_list_renew(&b->list, is_current, b);
 }
 
-int births_find(struct birth_register *b, pid_t pid, uint64_t address, struct fp_live *ret)
+int births_find(struct birth_register *b, pid_t pid, uint64_t address, uint64_t time_ns,
+		struct fp_live *ret)
 {
 	struct process *process = process_of(b, pid);
 	const struct listed_birth *object;
@@ -422,7 +423,7 @@ int births_find(struct birth_register *b, pid_t pid, uint64_t address, struct fp
 	if (process)
 		update(b, process);
 	if (process && process->pid)
-		r = birth_list_find(&b->list, pid, address, is_current, b, &object);
+		r = birth_list_find(&b->list, pid, address, time_ns, is_current, b, &object);
 	if (!r)
 		tell(b, object, ret);
 	return r;

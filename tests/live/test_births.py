@@ -181,6 +181,25 @@ def test_exec():
     equal(only(report, provider="malloc", type="malloc")["faults"], truth[0], "faults")
 
 
+CALLERS = ["main", "hold", "enter", "operator new(unsigned long)", "malloc"]
+
+
+@test
+def test_stacks():
+    """A function whose return is watched hides its caller from nobody."""
+    need_root()
+    with Alloc(preload="libstdc++.so.6") as target, watch(target) as prof:
+        target.do("hold", 2000, 8192, "_Znam")  # the heap grows: glibc touches each new page first
+        report = prof.report()
+    stacks = [s for s in report["stacks"] if "malloc" in s["frames"][-1]]
+    check(sum(s["faults"] for s in stacks) >= 2000, "faults in malloc: %r" % stacks)
+    for s in stacks:
+        equal([f for f in s["frames"] if f in CALLERS], CALLERS, "callers in %r" % s)
+    # The page in which the kernel executes what its breakpoints replaced is touched for the first
+    # time, too, and nobody unwinds from there.
+    check(report["losses"]["stack"] <= 2, "losses.stack is %d" % report["losses"]["stack"])
+
+
 @test
 def test_busy():
     """Whoever slows a target down too much is told so."""
