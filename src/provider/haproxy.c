@@ -310,7 +310,8 @@ static bool is_haproxy(const struct fp_host *host)
 {
 	uint64_t address;
 
-	return !host->symbol(host, "fdtab", &address, NULL) &&
+	return (!host->symbol(host, "fdtab", &address, NULL) ||
+		!host->symbol(host, "_fdtab", &address, NULL)) &&
 	       !host->symbol(host, "global", &address, NULL) &&
 	       (!host->symbol(host, "pool_head_buffer", &address, NULL) ||
 		!host->symbol(host, "pool2_buffer", &address, NULL));
