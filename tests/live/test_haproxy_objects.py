@@ -13,7 +13,7 @@ import threading
 import time
 
 from lab import (Cgroup, Faultprof, PageCluster, Proxy, Skip, Swap, check, equal, fewer, free_port,
-                 haproxy_source, main, procstat, scratch_base, test, write)
+                 haproxy_source, main, procstat, scratch_base, test, wait_for, write)
 
 BATCHES = 3
 CONNECTIONS = fewer(2000, 300)
@@ -127,6 +127,19 @@ backend behind
         return used
 
 
+    def settled_pools(self):
+        """The same, once what came to see whether it listens is gone."""
+        last = []
+
+        def same():
+            last.append(self.pools())
+            time.sleep(0.3)
+            return len(last) > 1 and last[-1] == last[-2]
+
+        wait_for(same, 10, "the proxy's pools to settle")
+        return last[-1]
+
+
 def open_batches(proxy, n, pause):
     """Opens @n websockets, in batches: [(socket, port, when)]."""
     clients = []
@@ -151,7 +164,7 @@ def open_batches(proxy, n, pause):
 def cold(binary, n=CONNECTIONS, pause=PAUSE):
     with Swap(), PageCluster(0), Cgroup() as group, Upstream() as upstream, \
             Tunnels(binary, upstream, group) as proxy:
-        before = proxy.pools()
+        before = proxy.settled_pools()
         clients = open_batches(proxy, n, pause)
         try:
             in_swap = group.squeeze(proxy.pid)
