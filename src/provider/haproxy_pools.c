@@ -19,6 +19,7 @@
 #define HEAD_BYTES 256 /* of a struct pool_head; what counts is at its start */
 #define NAME_BYTES 12
 #define MIN_RING 8     /* pools: fewer prove nothing */
+#define MIN_EXPORTED 5 /* variables that point to pools, likewise */
 #define LARGEST 131072 /* bytes that are searched for a tag */
 #define PAGE 4096ULL
 #define MAX_SLACK 48 /* bytes that malloc may give beyond what was asked for */
@@ -213,7 +214,7 @@ static bool complete(const struct fp_host *host, const struct ring *ring)
 			return false;
 		known++;
 	}
-	return known > 2;
+	return known >= MIN_EXPORTED;
 }
 
 /* Finds the layout without DWARF. */
