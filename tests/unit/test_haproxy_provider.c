@@ -376,14 +376,19 @@ static void test_tunnel(void **state)
 	assert_string_equal(object.connection->backend, "back");
 	assert_int_equal(object.connection->waiting_bytes, 77);
 	id = object.connection->id;
-	assert_int_equal(find(self, a.h1c[1], &object), 0);
-	assert_int_equal(object.connection->id, id);
 	assert_int_equal(find(self, b.stream, &object), 0);
 	assert_int_not_equal(object.connection->id, id);
+	assert_int_equal(find(self, a.h1c[1], &object), 0);
+	assert_int_equal(object.connection->id, id);
+	/* The server's descriptor says the same when the client's says nothing. */
+	table[5].owner = NULL;
+	assert_int_equal(find(self, a.h1c[1], &object), 0);
+	assert_string_equal(object.connection->peer, "192.0.2.1:4711");
+	assert_int_equal(object.connection->id, id);
 	/* As it was before the connection: another object. */
 	assert_int_equal(provider_haproxy.find(self, (uintptr_t)b.stream, 1500 * SEC, &object),
 			 -ENOENT);
-	assert_int_equal(find(self, &a.stream[1], &object), -ENOENT);
+	assert_int_equal(find(self, &b.stream[1], &object), -ENOENT);
 	provider_haproxy.close(self);
 }
 
@@ -418,7 +423,8 @@ static void test_absent(void **state)
 			assert_int_equal(find(self, t.conn[1], &object), 0);
 		set_absent(all[i], false);
 		provider_haproxy.present(self, (uintptr_t)all[i]);
-		for (unsigned int k = 0; k < 12; k++) {
+		for (unsigned int k = 12;
+		     k-- > 0;) { /* the deepest first: no other look helps it */
 			assert_int_equal(find(self, all[k], &object), 0);
 			assert_non_null(object.connection);
 			assert_string_equal(object.connection->peer, "192.0.2.1:4711");
@@ -427,37 +433,47 @@ static void test_absent(void **state)
 	}
 }
 
+static int count(void *arg, const struct fp_object *object)
+{
+	(void)object;
+	return ++*(unsigned int *)arg > 100000 ? -E2BIG : 0;
+}
+
 /* What contradicts itself belongs to nobody. */
 static void test_contradictions(void **state)
 {
 	struct fp_object object;
 	struct tunnel t, u;
-	void *self;
 
 	(void)state;
-	make_tunnel(&t, 5, 4711, 2000);
-	make_tunnel(&u, 9, 4712, 3000);
-	self = open_provider(true);
-	t.h1c[0]->conn = u.conn[0];
-	assert_int_equal(find(self, t.h1c[0], &object), -ENOENT);
-	t.h1c[0]->conn = t.conn[0];
-	t.conn[0]->fd = 30;
-	assert_int_equal(find(self, t.h1c[0], &object), -ENOENT);
-	t.conn[0]->fd = 5;
-	table[5].iocb = &other_iocb;
-	assert_int_equal(find(self, t.conn[0]->src, &object), -ENOENT);
-	table[5].iocb = &iocb;
-	t.stream->obj_type = IS_LISTENER;
-	provider_haproxy.refresh(self);
-	assert_int_equal(find(self, t.stream, &object), -ENOENT);
-	expect(self, u.stream, "stream", "192.0.2.1:4712");
-	provider_haproxy.close(self);
-}
+	for (unsigned int flaw = 0; flaw < 7; flaw++) {
+		const void *lost;
+		void *self;
 
-static int count(void *arg, const struct fp_object *object)
-{
-	(void)object;
-	return ++*(unsigned int *)arg > 100000 ? -E2BIG : 0;
+		setup(NULL);
+		make_tunnel(&t, 5, 4711, 2000);
+		make_tunnel(&u, 9, 4712, 3000);
+		lost = t.h1c[0];
+		if (flaw == 0)
+			t.h1c[0]->conn = u.conn[0];
+		if (flaw == 1)
+			t.conn[0]->fd = 30;
+		if (flaw == 2)
+			table[5].iocb = &other_iocb;
+		if (flaw == 3)
+			t.conn[0]->obj_type = IS_LISTENER;
+		if (flaw == 4)
+			lost = t.stream, t.stream->obj_type = IS_LISTENER;
+		if (flaw == 5)
+			lost = t.sc[0], t.sc[0]->sedesc = u.sd[0], t.stream->scf = u.sc[0];
+		if (flaw == 6)
+			lost = t.buffer, t.stream->req.buf.data = 16385;
+		self = open_provider(true);
+		assert_int_equal(find(self, lost, &object), -ENOENT);
+		expect(self, u.stream, "stream", "192.0.2.1:4712");
+		expect(self, u.h1c[0], "h1c", "192.0.2.1:4712");
+		provider_haproxy.close(self);
+	}
 }
 
 /* Anything may be anywhere: an end to it, within bounds; the sanitizers look at the rest. */
@@ -566,7 +582,7 @@ static void test_tags(void **state)
 		objects[i] = make_object(pools[i]);
 	/* A pool's address where it is no tag: no chunk of that size ends there. */
 	stray = make(1024);
-	*(void **)(stray + 896) = pools[11];
+	*(void **)(stray + 160 + pools[11]->size) = pools[11];
 	self = open_provider(false);
 	for (unsigned int i = 0; i < POOLS; i++) {
 		for (unsigned int at = 0; at < pools[i]->size; at++) {
