@@ -9,10 +9,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "provider/registry.h"
 
 #define PAGE_MASK 4095ULL
+#define VISIT_ALL_NS 10000000000ULL
 #define WAKING_NS 100000000 /* one round of its event loop, with its faults */
 #define MAX_DESCRIPTORS (1U << 22)
 
@@ -136,8 +138,17 @@ static bool find_table(struct haproxy *h)
 	return true;
 }
 
-/* Descriptors that have another connection than before. To visit all of them each time would keep
- * what is idle from being swapped out: to the kernel, a page that is read is in use. */
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000ULL + now.tv_nsec;
+}
+
+/* Descriptors that have another connection than before, and all of them now and then. Not each
+ * time: to the kernel, a page that is read is in use, so what is idle would not be swapped out any
+ * more. */
 static void haproxy_refresh(void *self)
 {
 	struct haproxy *h = self;
@@ -150,6 +161,11 @@ static void haproxy_refresh(void *self)
 	haproxy_learn_ticks(h);
 	for (unsigned int fd = 0; fd < h->maxsock; fd++)
 		visit_changed(h, fd);
+	if (now_ns() < h->visit_all_ns)
+		return;
+	if (h->visit_all_ns)
+		owners_visit_all(h->owners);
+	h->visit_all_ns = now_ns() + VISIT_ALL_NS;
 }
 
 static void haproxy_present(void *self, uint64_t page)
@@ -294,7 +310,8 @@ static bool is_haproxy(const struct fp_host *host)
 {
 	uint64_t address;
 
-	return !host->symbol(host, "fdtab", &address, NULL) &&
+	return (!host->symbol(host, "fdtab", &address, NULL) ||
+		!host->symbol(host, "_fdtab", &address, NULL)) &&
 	       !host->symbol(host, "global", &address, NULL) &&
 	       (!host->symbol(host, "pool_head_buffer", &address, NULL) ||
 		!host->symbol(host, "pool2_buffer", &address, NULL));
@@ -314,7 +331,7 @@ static int haproxy_open(const struct fp_host *host, void **ret)
 	h->pools_error = pools_load(host, &h->pools);
 	r = open_walk(h);
 	if (r) {
-		h->births = h->pools.extra && host->watch && !host->watch(host, &pool_allocator);
+		h->births = h->pools.extra && !host->watch(host, &pool_allocator);
 		host->warn(host,
 			   "haproxy: %s, so that objects have no connection and no age%s; "
 			   "install its debug information (haproxy-dbgsym)",

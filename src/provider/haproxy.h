@@ -211,8 +211,9 @@ struct haproxy {
 	bool births;
 	uint64_t fdtab, connection_iocb;
 	uint32_t maxsock;
-	uint64_t *seen;	      /* the connection of each descriptor, when it was visited */
-	uint64_t absent_page; /* of fdtab, not to be tried again in this round; 0: none */
+	uint64_t *seen;	       /* the connection of each descriptor, when it was visited */
+	uint64_t absent_page;  /* of fdtab, not to be tried again in this round; 0: none */
+	uint64_t visit_all_ns; /* when that is due again */
 	uint64_t mux[NR_MUXES][MUX_TABLES];
 	uint32_t tick_offset;	    /* ticks minus wall clock, ms */
 	bool ticks;		    /* is it known? */

@@ -19,6 +19,7 @@
 #define HEAD_BYTES 256 /* of a struct pool_head; what counts is at its start */
 #define NAME_BYTES 12
 #define MIN_RING 8     /* pools: fewer prove nothing */
+#define MIN_EXPORTED 5 /* variables that point to pools, likewise */
 #define LARGEST 131072 /* bytes that are searched for a tag */
 #define PAGE 4096ULL
 #define MAX_SLACK 48 /* bytes that malloc may give beyond what was asked for */
@@ -48,6 +49,7 @@ static const char *const thing_pools[NR_THINGS][2] = {
 
 struct layout {
 	uint32_t name, list, size, extra;
+	uint32_t bytes; /* that have to be read: what is behind them may be absent */
 };
 
 /* The heads of all pools, in the order of their list. */
@@ -114,7 +116,7 @@ static int read_ring(const struct fp_host *host, const struct layout *layout, ui
 
 	do {
 		uint8_t *bytes = ring->bytes[nr];
-		int r = host->read(host, head, bytes, HEAD_BYTES, &absent);
+		int r = host->read(host, head, bytes, layout->bytes, &absent);
 
 		if (r)
 			return r;
@@ -212,7 +214,7 @@ static bool complete(const struct fp_host *host, const struct ring *ring)
 			return false;
 		known++;
 	}
-	return known > 2;
+	return known >= MIN_EXPORTED;
 }
 
 /* Finds the layout without DWARF. */
@@ -222,7 +224,7 @@ static int deduce(const struct fp_host *host, uint64_t buffer, struct layout *la
 	uint8_t bytes[HEAD_BYTES];
 	unsigned int found = 0;
 	uint64_t absent, back;
-	struct layout best = { 0 }, now = { 0 };
+	struct layout best = { 0 }, now = { .bytes = HEAD_BYTES };
 	int r = host->read(host, buffer, bytes, sizeof(bytes), &absent);
 
 	if (r)
@@ -250,6 +252,11 @@ static int deduce(const struct fp_host *host, uint64_t buffer, struct layout *la
 	return read_ring(host, layout, buffer, ring);
 }
 
+static uint32_t end_of(uint32_t a, uint32_t b)
+{
+	return a > b ? a : b;
+}
+
 /* Where in struct pool_head things are, from DWARF. */
 static bool read_layout(const struct fp_host *host, struct layout *ret, uint32_t *total)
 {
@@ -261,11 +268,13 @@ static bool read_layout(const struct fp_host *host, struct layout *ret, uint32_t
 	    name.offset + NAME_BYTES > HEAD_BYTES || list.offset + 16 > HEAD_BYTES ||
 	    size.offset + 4 > HEAD_BYTES)
 		return false;
-	*ret = (struct layout){ name.offset, list.offset, size.offset, 0 };
-	*total = !host->member(host, "struct pool_head", "alloc_sz", &all) &&
-				 all.offset + 4 <= HEAD_BYTES
-			 ? all.offset
-			 : size.offset;
+	*total = size.offset;
+	if (!host->member(host, "struct pool_head", "alloc_sz", &all) &&
+	    all.offset + 4 <= HEAD_BYTES)
+		*total = all.offset;
+	*ret = (struct layout){ .name = name.offset, .list = list.offset, .size = size.offset };
+	ret->bytes = end_of(end_of(ret->name + NAME_BYTES, ret->list + 16),
+			    end_of(ret->size, *total) + 4);
 	return true;
 }
 
@@ -318,7 +327,7 @@ static int take_thing(const struct fp_host *host, const struct layout *layout, e
 		r = read_variable(host, thing_pools[THING_SESSION], &head);
 	if (r || !head)
 		return r;
-	r = host->read(host, head, bytes, sizeof(bytes), &absent);
+	r = host->read(host, head, bytes, layout->bytes, &absent);
 	if (!r)
 		take(host, layout, bytes, head, &pools->of[thing]);
 	return r;

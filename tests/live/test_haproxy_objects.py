@@ -1,0 +1,267 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""HAProxy with idle websockets, squeezed into swap and woken: whose was what each fault hit?"""
+import collections
+import contextlib
+import os
+import re
+import selectors
+import shutil
+import socket
+import tempfile
+import threading
+import time
+
+from lab import (Cgroup, Faultprof, PageCluster, Proxy, Skip, Swap, check, equal, fewer, free_port,
+                 haproxy_source, main, procstat, scratch_base, test, wait_for, write)
+
+BATCHES = 3
+CONNECTIONS = fewer(2000, 300)
+PAUSE = 6  # seconds between batches
+HELLO = (b"GET / HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+WELCOME = (b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+           b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n")
+
+
+class Upstream(threading.Thread):
+    """A server that agrees to each upgrade, and says what it hears from then on."""
+
+    def __init__(self):
+        threading.Thread.__init__(self, daemon=True)
+        self.selector = selectors.DefaultSelector()
+        self.listener = socket.socket()
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.listener.bind(("127.0.0.1", 0))
+        self.listener.listen(4096)
+        self.port = self.listener.getsockname()[1]
+        self.selector.register(self.listener, selectors.EVENT_READ, None)
+        self.over, self.wake = os.pipe()
+        self.selector.register(self.over, selectors.EVENT_READ, None)
+
+    def run(self):
+        while True:
+            for key, _ in self.selector.select():
+                if key.fileobj is self.listener:
+                    self.selector.register(self.listener.accept()[0], selectors.EVENT_READ, [b""])
+                elif key.fileobj == self.over:
+                    return
+                else:
+                    self.serve(key.fileobj, key.data)
+
+    def serve(self, peer, head):
+        try:
+            data = peer.recv(65536)
+        except OSError:
+            data = b""
+        if not data:
+            self.selector.unregister(peer)
+            peer.close()
+        elif head[0] is None:
+            peer.sendall(data)
+        else:
+            head[0] += data
+            if head[0].endswith(b"\r\n\r\n"):
+                head[0] = None
+                peer.sendall(WELCOME)
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        os.write(self.wake, b"x")
+        self.join(10)
+        for key in list(self.selector.get_map().values()):
+            if isinstance(key.fileobj, socket.socket):
+                key.fileobj.close()
+        self.selector.close()
+        os.close(self.over)
+        os.close(self.wake)
+
+
+class Tunnels(Proxy):
+    """HAProxy between its clients and an upstream, with a stats socket to be asked afterwards."""
+
+    def __init__(self, binary, upstream, cgroup=None):
+        binary = shutil.which(binary) or shutil.which(binary, path="/usr/sbin:/sbin")
+        if not binary:
+            raise Skip("no haproxy")
+        self.dir = tempfile.mkdtemp(prefix="faultprof-test-", dir=scratch_base())
+        self.port = free_port()
+        config = os.path.join(self.dir, "haproxy.cfg")
+        write(config, """
+global
+	maxconn 8000
+	nbthread 1
+	stats socket %s/socket level admin
+defaults
+	mode http
+	timeout connect 20s
+	timeout client 600s
+	timeout server 600s
+	timeout tunnel 600s
+frontend in-front
+	bind 127.0.0.1:%d
+	default_backend behind
+backend behind
+	server s 127.0.0.1:%d
+""" % (self.dir, self.port, upstream.port))
+        self.launch([binary, "-db", "-f", config], cgroup)
+
+    def ask(self, command):
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(20)
+            s.connect(os.path.join(self.dir, "socket"))
+            s.sendall(command.encode() + b"\n")
+            return b"".join(iter(lambda: s.recv(65536), b"")).decode()
+
+    def pools(self):
+        """{name: objects in use}, what thread caches hold not counted."""
+        used = {}
+        for line in self.ask("show pools").splitlines():
+            match = re.search(r"Pool (\S+) \(.* (\d+) used \(~(\d+) by thread", line)
+            if match:
+                used[match.group(1)] = int(match.group(2)) - int(match.group(3))
+        check(used, "show pools says nothing")
+        return used
+
+
+    def settled_pools(self):
+        """The same, once what came to see whether it listens is gone."""
+        last = []
+
+        def same():
+            last.append(self.pools())
+            time.sleep(0.3)
+            return len(last) > 1 and last[-1] == last[-2]
+
+        wait_for(same, 10, "the proxy's pools to settle")
+        return last[-1]
+
+
+def open_batches(proxy, n, pause):
+    """Opens @n websockets, in batches: [(socket, port, when)]."""
+    clients = []
+    for batch in range(BATCHES):
+        if batch:
+            time.sleep(pause)
+        for _ in range(n // BATCHES):
+            s = socket.create_connection(("127.0.0.1", proxy.port), timeout=20)
+            when = time.monotonic()
+            s.sendall(HELLO)
+            head = b""
+            while not head.endswith(b"\r\n\r\n"):
+                data = s.recv(4096)
+                check(data, "HAProxy hung up")
+                head += data
+            check(b" 101 " in head, "the answer is %.60r" % head)
+            clients.append((s, s.getsockname()[1], when))
+    return clients
+
+
+@contextlib.contextmanager
+def cold(binary, n=CONNECTIONS, pause=PAUSE):
+    with Swap(), PageCluster(0), Cgroup() as group, Upstream() as upstream, \
+            Tunnels(binary, upstream, group) as proxy:
+        before = proxy.settled_pools()
+        clients = open_batches(proxy, n, pause)
+        try:
+            in_swap = group.squeeze(proxy.pid)
+            if in_swap < 2 * n:
+                raise Skip("only %d kB of the proxy went to swap" % in_swap)
+            yield proxy, clients, before
+        finally:
+            for s, _, _ in clients:
+                s.close()
+
+
+def woken(proxy, clients):
+    """The report of a run in which each of the clients says something, and hears it again; and when
+    each did: {port: time}."""
+    awake = {}
+    with Faultprof("-p", proxy.pid) as prof:
+        before = procstat(proxy.pid)
+        for s, port, _ in clients:
+            awake[port] = time.monotonic()
+            s.sendall(b"%d" % port)
+            equal(s.recv(100), b"%d" % port, "the echo")
+        time.sleep(0.5)
+        major = procstat(proxy.pid)[1] - before[1]
+        report = prof.report()
+    check(major > len(clients) / 4, "only %d major faults: the squeeze failed" % major)
+    return report, awake
+
+
+def known(report, share):
+    """The objects of nearly all faults are told."""
+    totals = report.totals
+    told = totals["addressed"] - totals["unknown"] - totals["unowned"]
+    check(told >= share * totals["addressed"], "the objects of only %d of %d faults are known" %
+          (told, totals["addressed"]))
+
+
+def check_connections(report, clients, awake):
+    """Each woken connection has its faults, with its own peer and the age of its batch."""
+    opened = {"127.0.0.1:%d" % port: (when, awake[port]) for _, port, when in clients}
+    seen = set()
+    for c in report["connections"]:
+        peer = c["peer"]
+        if peer is None:
+            continue
+        check(peer in opened, "%s is no client" % peer)
+        check(peer not in seen, "%s is two connections" % peer)
+        seen.add(peer)
+        equal((c["frontend"], c["backend"]), ("in-front", "behind"), "the proxies of " + peer)
+        age = opened[peer][1] - opened[peer][0]
+        check(c["age_s"] is not None and abs(c["age_s"] - age) < 1,
+              "%s is %s s old, not %.1f" % (peer, c["age_s"], age))
+    check(len(seen) >= 0.95 * len(opened), "only %d of %d connections were hit" %
+          (len(seen), len(opened)))
+
+
+def census(report):
+    """{pool: living objects}."""
+    counts = collections.Counter()
+    for row in report["census"]:
+        check(row["pool"], "the pool of %s is not known" % row["type"])
+        counts[row["pool"]] += row["objects"]
+    return counts
+
+
+@test
+def test_owners():
+    """With DWARF; the pools are read before, so that they are in memory."""
+    with cold(haproxy_source()) as (proxy, clients, before):
+        proxy.pools()
+        report, awake = woken(proxy, clients)
+        after = proxy.pools()
+    equal(report["targets"][0]["provider"], "haproxy", "the provider")
+    known(report, 0.97)
+    check_connections(report, clients, awake)
+    types = {o["type"] for o in report["objects"]}
+    check({"connection", "h1c", "h1s"} <= types, "types: %s" % types)
+    counts = census(report)
+    # Of the pools, those of the connections opened meanwhile; the socket's own was there before too.
+    for pool in set(counts) | {"stream"}:
+        equal(counts[pool], after[pool] - before[pool], "living objects of " + pool)
+    equal(counts["stream"], len(clients), "streams")
+
+
+@test
+def test_stripped():
+    """Debian's has no DWARF: the pool by the tag behind each object, and nothing that is not sure."""
+    with cold("haproxy") as (proxy, clients, before):
+        proxy.pools()
+        report, _ = woken(proxy, clients)
+    named = collections.Counter()
+    for row in report["objects"]:
+        if row["provider"] == "haproxy":
+            equal(row["type"], "pool object", "the type without DWARF")
+            named[row["pool"]] += row["faults"]
+    check(set(named) <= set(before), "no such pools: %s" % (set(named) - set(before)))
+    check(sum(named.values()) > 0.8 * report.totals["addressed"],
+          "pools of only %s of %s faults" % (named, report.totals["addressed"]))
+
+
+main()
