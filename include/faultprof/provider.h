@@ -149,9 +149,10 @@ struct fp_provider {
 	int (*open)(const struct fp_host *host, void **ret);
 	/* A page that read() found absent is there now. Or NULL. */
 	void (*present)(void *self, uint64_t page);
-	/* Called between batches of faults, as often as leaves what it takes below 1 % of a core;
-	 * reads of the last round are forgotten before. The place for walks over all objects. Or
-	 * NULL. */
+	/* The place for walks over all objects, or NULL. Called at the start and at the end, and
+	 * when a fault hit what is not known: at most once a second, and so seldom that what it
+	 * takes stays below 1 % of a core, for the kernel takes what is read for used and swaps it
+	 * out later. Reads of the last round are forgotten before. */
 	void (*refresh)(void *self);
 	/* The object at @address as it was at @time_ns, some 100 ms ago. -ENOENT: not in an object
 	 * of mine; -ENODATA: in one of mine perhaps, but the pages that would tell are not present.
