@@ -174,7 +174,7 @@ static ssize_t take(int socket, struct request *request, int *file)
 	return n;
 }
 
-/* CAP_PERFMON was enough for uprobes until kernels of late 2025, stable ones included. */
+/* Linux 6.1 attaches uprobes with CAP_PERFMON, 6.18 wants CAP_SYS_ADMIN. */
 static void keep_privileges(void)
 {
 	static const cap_value_t wanted[] = { CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF };

@@ -254,7 +254,7 @@ def test_refused():
         result = tool("-p", target.pid, "-d", 1, "--provider", "malloc", "--format", "json",
                       prefix=as_user("bpf", "perfmon", "sys_ptrace", "dac_read_search"))
     report = result.json()
-    if not VM:  # kernels before the end of 2025 ask for less
+    if not VM:  # Linux 6.1 asks for less
         check(any("uprobes need root" in w for w in report["warnings"]),
               "no word of it: %r" % report["warnings"])
 
