@@ -160,6 +160,8 @@ struct view {
 /* False: @base is not an address of anything. */
 bool view_open(struct view *view, struct visit *visit, const struct types *types, enum shape shape,
 	       uint64_t base);
+/* The same, without another read when @outer, which is open, contains it. */
+bool view_inside(struct view *view, const struct view *outer, enum shape shape, uint64_t base);
 /* False: the version has no such member, or it is not present. */
 bool view_read(const struct view *view, enum member member, uint64_t *ret);
 /* The same, 0 when it is not known. */

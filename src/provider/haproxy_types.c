@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <string.h>
 
+#define INSIDE_BYTES 256 /* what is inside another structure, and read with it */
+
 static const char *const shape_types[NR_SHAPES][2] = {
 	[SHAPE_FD] = { "struct fdtab" },
 	[SHAPE_CONNECTION] = { "struct connection" },
@@ -153,8 +155,8 @@ static void load_member(const struct fp_host *host, struct types *types, enum me
 		memset(found, 0, sizeof(*found));
 		return;
 	}
-	/* Of an array or a structure, the address is what counts. */
-	end = found->offset + (found->size < 8 ? found->size : 8);
+	/* Of what is large, only the address counts. */
+	end = found->offset + (found->size <= INSIDE_BYTES ? found->size : 8);
 	if (found->offset < types->low[shape] || !types->high[shape])
 		types->low[shape] = found->offset;
 	if (end > types->high[shape])
@@ -230,6 +232,24 @@ bool view_open(struct view *view, struct visit *visit, const struct types *types
 		return false;
 	view->base = base;
 	view->whole = !r;
+	return true;
+}
+
+bool view_inside(struct view *view, const struct view *outer, enum shape shape, uint64_t base)
+{
+	const struct types *types = outer->types;
+	uint64_t at = base + types->low[shape] - outer->base - types->low[outer->shape];
+	uint32_t length = types->high[shape] - types->low[shape];
+
+	if (!outer->base || !outer->whole || !length || at > VIEW_BYTES ||
+	    at + length > types->high[outer->shape] - types->low[outer->shape])
+		return view_open(view, outer->visit, types, shape, base);
+	view->visit = outer->visit;
+	view->types = types;
+	view->shape = shape;
+	view->base = base;
+	view->whole = true;
+	memcpy(view->bytes, outer->bytes + at, length);
 	return true;
 }
 

@@ -93,12 +93,13 @@ static bool fits_pool(const struct walk *w, uint64_t size)
 	return false;
 }
 
-static void add_buffer_at(struct walk *w, enum thing thing, uint64_t address)
+static void add_buffer_at(struct walk *w, enum thing thing, const struct view *outer,
+			  uint64_t address)
 {
 	uint64_t size, base, data;
 	struct view buffer;
 
-	if (!open_view(w, &buffer, SHAPE_BUFFER, address))
+	if (!view_inside(&buffer, outer, SHAPE_BUFFER, address))
 		return;
 	size = view_get(&buffer, BUFFER_SIZE);
 	if (has(w, BUFFER_AREA)) {
@@ -128,11 +129,11 @@ static void add_buffers(struct walk *w, enum thing thing, const struct view *vie
 	if (!view->base || !m->size)
 		return;
 	if (m->size == sizeof(uint64_t)) {
-		add_buffer_at(w, thing, view_get(view, member));
+		add_buffer_at(w, thing, view, view_get(view, member));
 		return;
 	}
 	for (uint64_t i = 0; i < count && i < MAX_RING; i++)
-		add_buffer_at(w, thing, view->base + m->offset + i * m->stride);
+		add_buffer_at(w, thing, view, view->base + m->offset + i * m->stride);
 }
 
 static void used_at(struct walk *w, uint32_t tick)
@@ -152,7 +153,7 @@ static void walk_channel(struct walk *w, const struct view *stream, enum member 
 		address = view_get(stream, member);
 		add(w, THING_CHANNEL, address);
 	}
-	if (!open_view(w, &channel, SHAPE_CHANNEL, address))
+	if (!view_inside(&channel, stream, SHAPE_CHANNEL, address))
 		return;
 	expire = view_get(&channel, CHANNEL_READ_EXPIRE);
 	timeout = view_get(&channel, CHANNEL_READ_TIMEOUT);
