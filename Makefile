@@ -92,11 +92,13 @@ $(BUILD)/provider_%.so: examples/provider_%.c
 	$(call say,CC,$<)
 	$(Q)$(CC) $(BASE_CFLAGS) -shared -fPIC -Iinclude $(LDFLAGS) -o $@ $<
 
-# These are made as the tool's own are, on its index of owners.
-$(BUILD)/tests/provider_%.so: tests/live/provider_%.c src/provider/owners.c
+# These are made as the tool's own are, on its index of owners. Of several sources gcc tells the
+# dependencies of the last one only.
+$(BUILD)/tests/provider_%.so: tests/live/provider_%.c src/provider/owners.c \
+		$(wildcard tests/live/*.h src/provider/*.h include/*/*.h)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
-	$(Q)$(CC) $(BASE_CFLAGS) -shared -fPIC -Isrc -Iinclude $(LDFLAGS) -o $@ $^
+	$(Q)$(CC) $(BASE_CFLAGS) -shared -fPIC -Isrc -Iinclude $(LDFLAGS) -o $@ $(filter %.c,$^)
 
 $(BUILD)/tests/provider_nginx.so: src/provider/nginx.c src/provider/nginx_visit.c
 

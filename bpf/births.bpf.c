@@ -62,6 +62,17 @@ struct {
 	__type(value, struct fp_birth_counts);
 } counts SEC(".maps");
 
+/* What was born lately, for user space to keep up without reading the whole map: mapped by it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, FP_BIRTH_NOTES);
+	__type(key, fp_u32);
+	__type(value, struct fp_birth_note);
+} notes SEC(".maps");
+
+volatile fp_u64 born; /* objects entered */
+
 /* A call of an allocator that has not returned yet. */
 struct call {
 	fp_u64 sp; /* as it began */
@@ -212,9 +223,25 @@ int on_alloc(struct pt_regs *regs)
 static __always_inline void enter(fp_u64 base, const struct fp_birth *birth)
 {
 	struct fp_birth_key key = key_of(base);
+	struct fp_birth_note *note;
+	fp_u64 nr;
+	fp_u32 at;
 
-	if (bpf_map_update_elem(&objects, &key, birth, BPF_ANY))
+	if (bpf_map_update_elem(&objects, &key, birth, BPF_ANY)) {
 		lose(FP_BIRTH_FULL);
+		return;
+	}
+	nr = __sync_fetch_and_add(&born, 1) + 1;
+	at = nr % FP_BIRTH_NOTES;
+	note = bpf_map_lookup_elem(&notes, &at);
+	if (!note)
+		return;
+	*(volatile fp_u64 *)&note->nr = 0;
+	barrier();
+	note->key = key;
+	note->birth = *birth;
+	barrier();
+	*(volatile fp_u64 *)&note->nr = nr;
 }
 
 SEC("uretprobe")

@@ -54,6 +54,15 @@ struct signal_struct {
 	atomic_t live;
 };
 
+struct return_instance {
+	unsigned long stack, orig_ret_vaddr;
+	struct return_instance *next;
+};
+
+struct uprobe_task {
+	struct return_instance *return_instances;
+};
+
 struct task_struct {
 	int pid, tgid;
 	unsigned int flags;
@@ -61,6 +70,7 @@ struct task_struct {
 	unsigned long min_flt, maj_flt, nvcsw;
 	struct mm_struct *mm;
 	struct signal_struct *signal;
+	struct uprobe_task *utask;
 	char comm[16];
 };
 

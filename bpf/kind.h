@@ -199,8 +199,7 @@ static __always_inline bool waited_for_swap(const struct task_state *state)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 
-	return slept(task, state) && task->mm &&
-	       task->mm->rss_stat[MM_SWAPENTS].count > 0;
+	return slept(task, state) && task->mm && task->mm->rss_stat[MM_SWAPENTS].count > 0;
 }
 
 static __always_inline enum fp_kind kind_by_counter(const struct task_state *state, bool major)

@@ -9,6 +9,7 @@
 #define BPF_UNWIND_H
 
 #include "emit.h"
+#include "uretprobe.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -30,6 +31,7 @@ static __always_inline enum walk_result walk(struct fp_fault_event *fault, struc
 					     const struct pt_regs *regs, bool until_own)
 {
 	fp_u64 ip = regs->ip, sp = regs->sp, bp = regs->bp, callee = 0, cfa;
+	bool hijacked = first_return(bpf_get_current_task_btf()).slot;
 	struct fp_rule_key key = { .image = fault->h.image };
 	struct fp_rule *rule;
 
@@ -40,7 +42,7 @@ static __always_inline enum walk_result walk(struct fp_fault_event *fault, struc
 		key.caller = i > 0;
 		key.ip = ip;
 		rule = bpf_map_lookup_elem(&rules, &key);
-		if (!rule || rule->how == FP_RULE_RAW)
+		if (!rule || rule->how == FP_RULE_RAW || hijacked)
 			return WALK_MISS;
 		if (site->mode == FP_KERNEL && rule->flags & FP_RULE_OWN && !site->ip[2]) {
 			site->ip[1] = callee;
@@ -68,6 +70,19 @@ static __always_inline enum walk_result walk(struct fp_fault_event *fault, struc
 	}
 	fault->stack_end = FP_STACK_DEEP;
 	return WALK_DONE;
+}
+
+static __always_inline void put_real_addresses(struct scratch *s, fp_u64 from)
+{
+	struct real_return real = first_return(bpf_get_current_task_btf());
+
+	for (int i = 0; real.slot && i < MAX_RETURNS; i++) {
+		fp_u64 at = real.slot - from;
+
+		if (at + 8 <= s->raw.bytes && at < FP_STACK_BYTES)
+			*(fp_u64 *)&s->raw.data[at & (FP_STACK_BYTES - 1)] = real.address;
+		real = next_return(&real);
+	}
 }
 
 /* Copies registers and as much of the stack as is present. Reading with page faults disabled
@@ -105,6 +120,7 @@ static __always_inline void copy_stack(struct scratch *s, const struct pt_regs *
 		from += part;
 	}
 	s->raw.bytes = done < FP_STACK_BYTES ? done : FP_STACK_BYTES;
+	put_real_addresses(s, regs->sp);
 }
 
 #endif

@@ -33,7 +33,12 @@
 #define MADV_PAGEOUT 21
 #endif
 
-#define NOINLINE __attribute__((noinline, noclone)) /* so that its symbol is its name */
+/* So that its symbol is its name. */
+#ifdef __clang__
+#define NOINLINE __attribute__((noinline))
+#else
+#define NOINLINE __attribute__((noinline, noclone))
+#endif
 #define PAGE 4096U
 #define BUFFER_SIZE (4 * PAGE) /* pages 0 and 1: input; 2 and 3: history */
 #define HISTORY (2 * PAGE)
@@ -45,7 +50,7 @@
 struct pool {
 	char *base;
 	size_t size, bytes; /* of an object, of all */
-	int fd; /* of the file behind it; -1: anonymous */
+	int fd;		    /* of the file behind it; -1: anonymous */
 	void **queue;
 	size_t count, head, free;
 };

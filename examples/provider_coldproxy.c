@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/*
- * A provider: it tells faultprof whose memory a fault of coldproxy.c hit, and since when. make
- * builds it, `faultprof --provider build/provider_coldproxy.so` uses it; start from it for your own
- * program.
- * An address in a pool names its element; from a buffer to its connection leads an index, filled
- * with what can be read.
- */
+/* A provider, to start from: it tells faultprof whose memory a fault of coldproxy.c hit, and since
+ * when. An address in a pool names its element; from a buffer to its connection leads an index,
+ * filled with what can be read. faultprof --provider build/provider_coldproxy.so uses it. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -80,17 +76,6 @@ static bool read_conn(struct self *self, uint64_t nr, uint64_t *ret)
 	return true;
 }
 
-/* The connections of a page that could not be read before. */
-static void coldproxy_present(void *arg, uint64_t page)
-{
-	struct self *self = arg;
-	uint64_t step = self->conns.size, nr, buffer;
-
-	for (uint64_t at = page; step && at < page + 4096 + step; at += step)
-		if (element(&self->conns, at, &nr))
-			read_conn(self, nr, &buffer);
-}
-
 static void coldproxy_refresh(void *arg)
 {
 	struct self *self = arg;
@@ -104,6 +89,19 @@ static void coldproxy_refresh(void *arg)
 		read_conn(self, nr, &buffer);
 }
 
+/* The connections of a page that could not be read before. */
+static void coldproxy_present(void *arg, uint64_t page)
+{
+	struct self *self = arg;
+	uint64_t step = self->conns.size, nr, buffer;
+
+	if (!self->buffers.count)
+		coldproxy_refresh(self);
+	for (uint64_t at = page; step && at < page + 4096 + step; at += step)
+		if (element(&self->conns, at, &nr))
+			read_conn(self, nr, &buffer);
+}
+
 static int coldproxy_find(void *arg, uint64_t address, uint64_t time_ns, struct fp_object *ret)
 {
 	struct self *self = arg;
@@ -113,14 +111,15 @@ static int coldproxy_find(void *arg, uint64_t address, uint64_t time_ns, struct 
 
 	if (!is_conn && !element(pool, address, &buffer))
 		return -ENOENT;
-	*ret = (struct fp_object){ .type = is_conn ? "connection" : "buffer", .size = pool->size };
-	ret->base = address - (address - pool->base) % pool->size;
-	if (read_conn(self, is_conn ? nr : self->owner[buffer], &now) &&
-	    (is_conn || now == buffer) && self->connection.born_ns <= time_ns) {
-		ret->age_source = FP_AGE_ACCEPTED;
-		ret->born_ns = self->connection.born_ns;
-		ret->connection = &self->connection;
-	}
+	if (!read_conn(self, is_conn ? nr : self->owner[buffer], &now) ||
+	    (!is_conn && now != buffer) || self->connection.born_ns > time_ns)
+		return -ENODATA;
+	*ret = (struct fp_object){ .type = is_conn ? "connection" : "buffer",
+				   .base = address - (address - pool->base) % pool->size,
+				   .size = pool->size,
+				   .age_source = FP_AGE_ACCEPTED,
+				   .born_ns = self->connection.born_ns,
+				   .connection = &self->connection };
 	return 0;
 }
 

@@ -23,7 +23,7 @@
 #include "collect/collector.h"
 #include "collect/command.h"
 #include "provider/malloc.h"
-#include "session_host.h"
+#include "session_objects.h"
 #include "session_profile.h"
 #include "session_targets.h"
 #include "symbolize/resolve.h"
@@ -212,12 +212,14 @@ static int choose_providers(struct session *s)
 	if (r)
 		log_error("--provider: %s", *why ? why : strerror(-r));
 	s->hosts = (struct hosts){
-		.providers = &s->providers,
+		.services = {
+			.providers = &s->providers,
+			.symbolizer = s->symbolizer,
+			.births = s->births,
+			.births_error = s->births_error,
+			.profile = &s->profile,
+		},
 		.mappings = s->collector->mappings,
-		.symbolizer = s->symbolizer,
-		.births = s->births,
-		.births_error = s->births_error,
-		.profile = &s->profile,
 	};
 	return r;
 }

@@ -52,24 +52,46 @@ static bool met_before(const struct image *image, size_t at)
 	return false;
 }
 
-int watch_allocator(struct birth_register *births, struct symbolizer *symbolizer,
-		    const struct image *image, pid_t pid, const struct fp_allocator *allocator)
+static int watch(const struct watched_process *p, size_t from, const struct fp_allocator *allocator)
 {
 	struct births_place alloc, end;
 	int r, ret = -ENOENT;
 
-	for (size_t i = 0; i < image->nr_regions; i++) {
-		const struct region *region = &image->regions[i];
+	for (size_t i = from; i < p->image->nr_regions; i++) {
+		const struct region *region = &p->image->regions[i];
 
-		if (!region->binary || region->binary->fd < 0 || met_before(image, i) ||
-		    find(symbolizer, image, region, allocator->alloc, &alloc) ||
-		    (allocator->free && find(symbolizer, image, region, allocator->free, &end)))
+		if (!region->binary || region->binary->fd < 0 || met_before(p->image, i) ||
+		    find(p->symbolizer, p->image, region, allocator->alloc, &alloc) ||
+		    (allocator->free &&
+		     find(p->symbolizer, p->image, region, allocator->free, &end)))
 			continue;
-		r = births_watch(births, pid, &alloc, allocator->free ? &end : NULL, allocator);
+		r = births_watch(p->births, p->pid, &alloc, allocator->free ? &end : NULL,
+				 allocator);
 		if (!r || ret == -ENOENT)
 			ret = r;
 	}
 	return ret;
+}
+
+int watches_add(struct watches *w, const struct watched_process *process,
+		const struct fp_allocator *allocator)
+{
+	int r;
+
+	if (w->nr == MAX_WATCHES)
+		return -E2BIG;
+	watches_renew(w, process);
+	r = watch(process, 0, allocator);
+	if (!r || r == -ENOENT)
+		w->at[w->nr++] = allocator;
+	return r;
+}
+
+void watches_renew(struct watches *w, const struct watched_process *process)
+{
+	for (unsigned int i = 0; w->regions < process->image->nr_regions && i < w->nr; i++)
+		watch(process, w->regions, w->at[i]);
+	w->regions = process->image->nr_regions;
 }
 
 bool watch_is_busy(const struct birth_register *births, pid_t pid, struct profile *profile)

@@ -9,11 +9,31 @@
 #include "model/profile.h"
 #include "symbolize/symbolize.h"
 
-/* Watches @allocator in every binary of @image that has both of its functions: which one of them
+#define MAX_WATCHES 64
+
+/* What the providers of a process want watched; all zeros: nothing. */
+struct watches {
+	const struct fp_allocator *at[MAX_WATCHES];
+	unsigned int nr;
+	size_t regions; /* of the image, in which they were looked for */
+};
+
+/* Whose, and where. */
+struct watched_process {
+	struct birth_register *births;
+	struct symbolizer *symbolizer;
+	const struct image *image;
+	pid_t pid;
+};
+
+/* Watches @allocator in every binary of the image that has both of its functions: which one of them
  * the program calls is the dynamic linker's choice, and the others cost nothing. 0; -ENOENT: none
- * has; else the first error of births_watch(), when it worked nowhere. */
-int watch_allocator(struct birth_register *births, struct symbolizer *symbolizer,
-		    const struct image *image, pid_t pid, const struct fp_allocator *allocator);
+ * has, so far; -E2BIG; else the first error of births_watch(), when it worked nowhere. */
+int watches_add(struct watches *watches, const struct watched_process *process,
+		const struct fp_allocator *allocator);
+/* Looks for all of them in what was mapped since. */
+void watches_renew(struct watches *watches, const struct watched_process *process);
+
 /* Whether @pid calls watched functions so often that the reader has to know; then he is told. */
 bool watch_is_busy(const struct birth_register *births, pid_t pid, struct profile *profile);
 /* What the register missed, as warnings. */

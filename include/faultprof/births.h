@@ -30,6 +30,14 @@ struct fp_birth {
 	fp_u32 site, pad;
 };
 
+/* The latest births, in a ring. */
+#define FP_BIRTH_NOTES 16384 /* a power of two */
+struct fp_birth_note {
+	fp_u64 nr; /* births by then, this one included; another number: it is being written */
+	struct fp_birth_key key;
+	struct fp_birth birth;
+};
+
 enum fp_birth_loss {
 	FP_BIRTH_FULL,	   /* no room in the map: an object not known */
 	FP_BIRTH_NO_STATE, /* no memory for the thread's state, or calls nested too deep */

@@ -37,7 +37,8 @@ struct fp_member {
 struct fp_mapping {
 	uint64_t start, end; /* [start, end) */
 	bool write, exec, shared;
-	const char *name; /* path, "[heap]", "[stack]", "" for anonymous; valid until the next call */
+	const char
+		*name; /* path, "[heap]", "[stack]", "" for anonymous; valid until the next call */
 };
 
 /* A pair of functions that make and unmake objects. faultprof watches them with uprobes and keeps
@@ -48,11 +49,11 @@ struct fp_allocator {
 	const char *free;  /* symbol; NULL: none */
 	int size_arg;	   /* number of the size argument of alloc, from 0; -1: the size is fixed */
 	int count_arg;	   /* a second factor of the size (calloc); -1: none */
-	int old_arg;	   /* argument of alloc with an object that ends by it (realloc); -1: none */
-	int free_arg;	   /* number of the argument of free with the object */
-	uint64_t size;	   /* with size_arg -1, bytes */
+	int old_arg;   /* argument of alloc with an object that ends by it (realloc); -1: none */
+	int free_arg;  /* number of the argument of free with the object */
+	uint64_t size; /* with size_arg -1, bytes */
 	uint64_t min_size; /* smaller objects are not watched */
-	int tag_arg;	   /* argument of alloc whose value is kept as live.tag (a pool); -1: none */
+	int tag_arg; /* argument of alloc whose value is kept as live.tag (a pool); -1: none */
 };
 
 struct fp_live {
@@ -66,30 +67,31 @@ struct fp_host {
 	uint64_t begin_ns; /* of the run */
 	int64_t wall_ns;   /* CLOCK_REALTIME minus CLOCK_MONOTONIC, now */
 
-	/* Copies @size bytes (at most 1 MB) at @address. -ENODATA: a page is not present (swapped out,
-	 * never touched), and *@absent, if not NULL, is the address of the first such page: the host
-	 * will call fp_provider.present() when it comes in. -EFAULT: nothing is mapped there. After an
-	 * error the buffer holds garbage. Costs a copy when the page was read in this round, else about
-	 * a microsecond. */
+	/* Copies @size bytes (at most 1 MB) at @address. -ENODATA: a page is not present (swapped
+	 * out, never touched), and *@absent, if not NULL, is the address of the first such page:
+	 * the host will call fp_provider.present() when it comes in. -EFAULT: nothing is mapped
+	 * there. After an error the buffer holds garbage. Costs a copy when the page was read in
+	 * this round, else about a microsecond. */
 	int (*read)(const struct fp_host *host, uint64_t address, void *buf, size_t size,
 		    uint64_t *absent);
-	/* Address, in the target, of a variable or function of its own program; @size may be NULL. From
-	 * DWARF, .symtab or .dynsym. -ENOENT. */
+	/* Address, in the target, of a variable or function of its own program; @size may be NULL.
+	 * From DWARF, .symtab or .dynsym. -ENOENT. */
 	int (*symbol)(const struct fp_host *host, const char *name, uint64_t *address,
 		      uint64_t *size);
 	/* DWARF of the program: a member by type and path, "struct stream" and "req.buf.area". Goes
-	 * through anonymous members and typedefs, not through pointers. "[3]" in a path is an element.
-	 * -ENOENT: no such type or member; -ENODATA: the program has no DWARF. */
+	 * through anonymous members and typedefs, not through pointers. "[3]" in a path is an
+	 * element. -ENOENT: no such type or member; -ENODATA: the program has no DWARF. */
 	int (*member)(const struct fp_host *host, const char *type, const char *path,
 		      struct fp_member *ret);
 	int (*size_of)(const struct fp_host *host, const char *type, uint64_t *ret);
 	/* Value of an enumerator, whatever its enum is called. */
 	int (*enumerator)(const struct fp_host *host, const char *name, int64_t *ret);
-	/* The mapping that covers @address, or (@next) the first one that ends behind it. -ENOENT. */
+	/* The mapping that covers @address, or (@next) the first one that ends behind it. -ENOENT.
+	 */
 	int (*mapping)(const struct fp_host *host, uint64_t address, bool next,
 		       struct fp_mapping *ret);
-	/* Watches an allocator from now on. @allocator has to stay as it is. -ENOENT: no such symbol;
-	 * -ENOTSUP: no uprobes here. Only in fp_provider.open(). */
+	/* Watches an allocator from now on. @allocator has to stay as it is. -ENOENT: no such
+	 * symbol; -ENOTSUP: no uprobes here. Only in fp_provider.open(). */
 	int (*watch)(const struct fp_host *host, const struct fp_allocator *allocator);
 	/* The watched object that covers @address; -ENOENT: none that was born since the watch. */
 	int (*live)(const struct fp_host *host, uint64_t address, struct fp_live *ret);
@@ -105,7 +107,8 @@ struct fp_host {
 enum fp_age_source {
 	FP_AGE_UNKNOWN,
 	FP_AGE_ALLOCATED, /* its allocation was seen */
-	FP_AGE_ACCEPTED,  /* when its connection (or request) was accepted, as the program noted it */
+	FP_AGE_ACCEPTED,  /* when its connection (or request) was accepted, as the program noted it
+			   */
 	FP_AGE_AT_LEAST,  /* it was there when the run began: older than born_ns says */
 };
 
@@ -116,7 +119,7 @@ struct fp_connection {
 	uint64_t used_ns;	/* last activity */
 	uint64_t waiting_bytes; /* in its buffers; UINT64_MAX: not known */
 	const char *frontend, *backend; /* NULL: not known */
-	char peer[64];			/* "192.0.2.1:4711", "[2001:db8::1]:4711", "unix"; "": not known */
+	char peer[64]; /* "192.0.2.1:4711", "[2001:db8::1]:4711", "unix"; "": not known */
 };
 
 struct fp_object {
@@ -126,7 +129,7 @@ struct fp_object {
 	enum fp_age_source age_source;
 	uint64_t born_ns;
 	uint64_t resolution_ns;
-	uint64_t used_ns; /* last used */
+	uint64_t used_ns;			/* last used */
 	const struct fp_connection *connection; /* NULL: none, or not known */
 };
 /* Strings and the connection are valid until the provider is called again, those from intern()
@@ -140,17 +143,20 @@ struct fp_provider {
 	const char *name; /* in reports */
 	const char *help; /* one line: what it knows */
 
-	/* Is this target mine? 0 and *@ret, which is passed to all others; -ENOENT: no; another error:
-	 * it is, but nothing can be said (host->warn() has told why). @host stays valid until close.
-	 * Called while faults are counted already: must end within a second. */
+	/* Is this target mine? 0 and *@ret, which is passed to all others; -ENOENT: no; another
+	 * error: it is, but nothing can be said (host->warn() has told why). @host stays valid
+	 * until close. Called while faults are counted already: must end within a second. */
 	int (*open)(const struct fp_host *host, void **ret);
 	/* A page that read() found absent is there now. Or NULL. */
 	void (*present)(void *self, uint64_t page);
-	/* Called between batches of faults, as often as leaves what it takes below 1 % of a core; reads
-	 * of the last round are forgotten before. The place for walks over all objects. Or NULL. */
+	/* The place for walks over all objects, or NULL. Called at the start and at the end, and
+	 * when a fault hit what is not known: at most once a second, and so seldom that what it
+	 * takes stays below 1 % of a core, for the kernel takes what is read for used and swaps it
+	 * out later. Reads of the last round are forgotten before. */
 	void (*refresh)(void *self);
-	/* The object at @address as it was at @time_ns, some 100 ms ago. -ENOENT: not in an object of
-	 * mine; -ENODATA: in one of mine perhaps, but the pages that would tell are not present. */
+	/* The object at @address as it was at @time_ns, some 100 ms ago. -ENOENT: not in an object
+	 * of mine; -ENODATA: in one of mine perhaps, but the pages that would tell are not present.
+	 */
 	int (*find)(void *self, uint64_t address, uint64_t time_ns, struct fp_object *ret);
 	/* All living objects of which it knows, once each. Or NULL. */
 	int (*walk)(void *self, fp_object_fn fn, void *arg);

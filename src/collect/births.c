@@ -23,6 +23,7 @@
 #include "collect/broker.h"
 
 #define SECOND 1000000000ULL
+#define NOTES_BYTES (FP_BIRTH_NOTES * sizeof(struct fp_birth_note))
 
 struct function {  /* that has its probes */
 	pid_t pid; /* 0: a free place */
@@ -46,6 +47,7 @@ struct birth_register {
 	struct births *skeleton;
 	struct broker broker;
 	const struct fp_birth_counts *per_cpu; /* mapped, of nr_cpus */
+	const struct fp_birth_note *notes;     /* mapped */
 	unsigned int nr_cpus;
 	uint64_t *values; /* of one site, by CPU */
 	struct site sites[FP_BIRTH_SITES];
@@ -55,6 +57,7 @@ struct birth_register {
 	struct process *processes;
 	size_t nr_processes;
 	struct birth_list list;
+	bool littered;	    /* the map has objects of programs that are gone */
 	uint64_t polled_ns; /* when the calls were read */
 };
 
@@ -93,6 +96,13 @@ static int allocate(struct birth_register *b)
 	return b->values ? 0 : -ENOMEM;
 }
 
+static const void *map_array(const struct bpf_map *map, size_t bytes)
+{
+	void *at = mmap(NULL, bytes, PROT_READ, MAP_SHARED, bpf_map__fd(map), 0);
+
+	return at == MAP_FAILED ? NULL : at;
+}
+
 static int start(struct birth_register *b)
 {
 	const struct births *s = b->skeleton;
@@ -101,14 +111,16 @@ static int start(struct birth_register *b)
 		[BROKER_RETURN] = bpf_program__fd(s->progs.on_return),
 		[BROKER_FREE] = bpf_program__fd(s->progs.on_free),
 	};
-	void *at = mmap(NULL, b->nr_cpus * sizeof(*b->per_cpu), PROT_READ, MAP_SHARED,
-			bpf_map__fd(s->maps.counts), 0);
 	int r;
 
-	if (at == MAP_FAILED)
-		return -errno;
-	b->per_cpu = at;
-	r = birth_list_init(&b->list, bpf_map__fd(s->maps.objects));
+	b->per_cpu = map_array(s->maps.counts, b->nr_cpus * sizeof(*b->per_cpu));
+	b->notes = map_array(s->maps.notes, NOTES_BYTES);
+	if (!b->per_cpu || !b->notes)
+		return -ENOMEM;
+	b->list.map = bpf_map__fd(s->maps.objects);
+	b->list.notes = b->notes;
+	b->list.born = &s->bss->born;
+	r = birth_list_init(&b->list);
 	return r ? r : broker_start(programs, &b->broker);
 }
 
@@ -140,6 +152,8 @@ void births_close(struct birth_register *b)
 	broker_stop(&b->broker);
 	if (b->per_cpu)
 		munmap((void *)b->per_cpu, b->nr_cpus * sizeof(*b->per_cpu));
+	if (b->notes)
+		munmap((void *)b->notes, NOTES_BYTES);
 	births__destroy(b->skeleton);
 	free(b->functions);
 	free(b->processes);
@@ -163,7 +177,7 @@ static struct process *process_of(const struct birth_register *b, pid_t pid)
 	return NULL;
 }
 
-/* Its objects are removed when the list is next renewed. */
+/* Its objects stay in the map until the list is renewed: births_poll() sees to it. */
 static void forget(struct birth_register *b, struct process *process)
 {
 	pid_t pid = process->pid;
@@ -176,6 +190,7 @@ static void forget(struct birth_register *b, struct process *process)
 		if (b->functions[i].pid == pid)
 			b->functions[i].pid = 0;
 	process->pid = 0;
+	b->littered = true;
 }
 
 /* Exec and exit are told by the kernel side. */
@@ -184,10 +199,12 @@ static void update(struct birth_register *b, struct process *process)
 	uint32_t key = process->pid;
 	uint64_t since;
 
-	if (!bpf_map_lookup_elem(bpf_map__fd(b->skeleton->maps.processes), &key, &since))
+	if (!bpf_map_lookup_elem(bpf_map__fd(b->skeleton->maps.processes), &key, &since)) {
+		b->littered |= since != process->since_ns;
 		process->since_ns = since;
-	else if (errno == ENOENT)
+	} else if (errno == ENOENT) {
 		forget(b, process);
+	}
 }
 
 static int process_get(struct birth_register *b, pid_t pid)
@@ -392,32 +409,24 @@ static int renew(struct birth_register *b)
 	for (size_t i = 0; i < b->nr_processes; i++)
 		if (b->processes[i].pid)
 			update(b, &b->processes[i]);
+	b->littered = false;
 	return birth_list_renew(&b->list, is_current, b);
 }
 
-int births_find(struct birth_register *b, pid_t pid, uint64_t address, struct fp_live *ret)
+int births_find(struct birth_register *b, pid_t pid, uint64_t address, uint64_t time_ns,
+		struct fp_live *ret)
 {
 	struct process *process = process_of(b, pid);
 	const struct listed_birth *object;
-	int r;
+	int r = -ENOENT;
 
-	if (!process)
-		return -ENOENT;
-	update(b, process);
-	object = birth_list_find(&b->list, pid, address);
-	if (process->pid && (!object || !is_current(b, &object->key, &object->birth) ||
-			     !birth_list_lives(&b->list, object))) {
-		if (!birth_list_may_renew(&b->list))
-			return -EAGAIN;
-		r = renew(b);
-		if (r)
-			return r;
-		object = birth_list_find(&b->list, pid, address);
-	}
-	if (!process->pid || !object)
-		return -ENOENT;
-	tell(b, object, ret);
-	return 0;
+	if (process)
+		update(b, process);
+	if (process && process->pid)
+		r = birth_list_find(&b->list, pid, address, time_ns, is_current, b, &object);
+	if (!r)
+		tell(b, object, ret);
+	return r;
 }
 
 int births_walk(struct birth_register *b, pid_t pid, births_fn fn, void *arg)
@@ -425,10 +434,10 @@ int births_walk(struct birth_register *b, pid_t pid, births_fn fn, void *arg)
 	struct fp_live live;
 	int r = renew(b);
 
-	for (size_t i = 0; !r && i < b->list.nr; i++) {
-		if (b->list.objects[i].key.pid != (uint32_t)pid)
+	for (size_t i = 0; !r && i < b->list.all.nr; i++) {
+		if (b->list.all.at[i].key.pid != (uint32_t)pid)
 			continue;
-		tell(b, &b->list.objects[i], &live);
+		tell(b, &b->list.all.at[i], &live);
 		r = fn(arg, &live);
 	}
 	return r;
@@ -458,6 +467,8 @@ void births_poll(struct birth_register *b)
 		if (rate > process->calls_per_s)
 			process->calls_per_s = rate;
 	}
+	if (b->littered && birth_list_may_renew(&b->list))
+		renew(b);
 }
 
 uint64_t births_calls_per_s(const struct birth_register *b, pid_t pid)

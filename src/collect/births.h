@@ -25,7 +25,7 @@ struct births_place {
 	uint64_t offset;
 };
 
-/* @objects: how many at a time, over all processes; 0: 262,144, for which the kernel allocates 33
+/* @objects: how many at a time, over all processes; 0: 262,144, for which the kernel allocates 30
  * MB.
  * @debug: libbpf says on stderr why the kernel refuses. 0; -ENOTSUP: no uprobes or no BTF here;
  * -EPERM, -EACCES: not allowed; or -errno. */
@@ -46,11 +46,11 @@ int births_watch(struct birth_register *births, pid_t pid, const struct births_p
 /* Ends that for all allocators of @pid, and forgets its objects. */
 void births_unwatch(struct birth_register *births, pid_t pid);
 
-/* The innermost living object of @pid that covers @address. Looks it up in a list of all, which is
- * renewed as often as costs less than 1 % of a core, and then in the kernel's map. 0; -ENOENT:
- * there is none; -EAGAIN: none in the list, but that is old, and what was born meanwhile may cover
- * it. */
-int births_find(struct birth_register *births, pid_t pid, uint64_t address, struct fp_live *ret);
+/* The innermost living object of @pid that covers @address. 0; -ENOENT: none that was born by
+ * @time_ns; -EAGAIN: it would cost more than 1 % of a core to know so soon after others were born.
+ */
+int births_find(struct birth_register *births, pid_t pid, uint64_t address, uint64_t time_ns,
+		struct fp_live *ret);
 
 /* All living objects of @pid, now; those within one another each. A nonzero return of @fn ends it,
  * and is returned. */

@@ -62,44 +62,39 @@ struct self {
 	struct fp_allocator family[NR];
 };
 
-/* Not finding one is how it is for most; what the user named should be there. */
-static int watch(struct self *self, const struct fp_allocator *allocator, bool named, int *ret)
-{
-	int r = self->host->watch(self->host, allocator);
-
-	if (r == -ENOENT && named)
-		self->host->warn(self->host, "no functions %s and %s: --alloc-fn has no effect",
-				 allocator->alloc, allocator->free);
-	if (r == -ENOENT)
-		return 0;
-	if (!r)
-		*ret = 0;
-	return r;
-}
-
 static int malloc_open(const struct fp_host *host, void **ret)
 {
 	struct self *self = calloc(1, sizeof(*self));
-	int r = 0, found = -ENOENT;
+	bool watched = false;
+	int r = 0;
 
 	if (!self)
 		return -ENOMEM;
 	self->host = host;
 	memcpy(self->family, family, sizeof(family));
-	for (size_t i = 0; !r && i < nr_more; i++)
-		r = watch(self, &more[i], true, &found);
-	for (size_t i = 0; !r && i < NR; i++) {
-		self->family[i].min_size = min_bytes;
-		r = watch(self, &self->family[i], false, &found);
+	/* One that is not there may come with a library that is loaded later. */
+	for (size_t i = 0; (!r || r == -ENOENT) && i < nr_more; i++) {
+		r = host->watch(host, &more[i]);
+		watched |= !r;
+		if (r == -ENOENT)
+			host->warn(host,
+				   "no functions %s and %s, unless a library that is loaded later "
+				   "has them",
+				   more[i].alloc, more[i].free);
 	}
-	if (r)
-		host->warn(host,
-			   "ages of what malloc returned: uprobes are refused here (%s); they need "
-			   "root, or CAP_SYS_ADMIN",
+	for (size_t i = 0; (!r || r == -ENOENT) && i < NR; i++) {
+		self->family[i].min_size = min_bytes;
+		r = host->watch(host, &self->family[i]);
+		watched |= !r;
+	}
+	if (r && r != -ENOENT && r != -ESRCH)
+		host->warn(host, "ages of its objects: %s (%s)",
+			   r == -EPERM || r == -EACCES ? "uprobes need root, or CAP_SYS_ADMIN"
+						       : "no uprobes",
 			   strerror(-r));
-	if (found) {
+	if (r && r != -ENOENT && !watched) {
 		free(self);
-		return r ? r : found;
+		return r;
 	}
 	*ret = self;
 	return 0;

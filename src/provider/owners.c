@@ -440,7 +440,7 @@ static uint32_t claim(const struct owners *owners, uint64_t address, uint32_t si
 int owners_find(struct owners *owners, uint64_t address, uint64_t time_ns, struct fp_object *ret)
 {
 	uint32_t since = owners->clock, index;
-	bool found = false, younger = false;
+	bool found = false, aged = false, younger = false;
 	struct visit visit;
 
 	for (unsigned int i = 0; i < MAX_TRIES; i++) {
@@ -457,15 +457,17 @@ int owners_find(struct owners *owners, uint64_t address, uint64_t time_ns, struc
 			younger = true;
 			continue;
 		}
+		/* Two connections, and both have it: a pointer of one of them dangles. */
+		if (aged && visit.connection.born_ns && visit.connection.id != owners->found.id)
+			return -ENODATA;
 		/* One that cannot say how old it is may share the object with one that can. */
-		if (!found || visit.connection.born_ns)
+		if (!found || (!aged && visit.connection.born_ns))
 			fill_object(owners, &owners->records[index], &visit, &owners->found, ret);
 		found = true;
-		if (visit.connection.born_ns)
-			break;
+		aged |= visit.connection.born_ns != 0;
 	}
 	if (found)
-		return 0;
+		return younger ? -ENODATA : 0;
 	return owners->in_class[WAIT_CLASS] && !younger ? -ENODATA : -ENOENT;
 }
 

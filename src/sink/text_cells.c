@@ -40,6 +40,7 @@ struct text_cell age_cell(bool known, bool at_least, uint64_t ns, uint64_t resol
 	};
 	const char *sign = at_least ? ">=" : "";
 	double seconds = (double)ns / 1e9, value;
+	uint64_t whole; /* a lower bound is never rounded up */
 	struct text_cell cell = { "-" };
 	unsigned int i = 0;
 
@@ -47,12 +48,13 @@ struct text_cell age_cell(bool known, bool at_least, uint64_t ns, uint64_t resol
 		i++;
 	if (!known)
 		return cell;
-	/* A lower bound is never rounded up. */
 	if (i == 4) {
-		value = at_least ? (double)(ns / SECOND / 86400) : seconds / 86400;
+		whole = ns / SECOND / 86400;
+		value = at_least ? (double)whole : seconds / 86400;
 		snprintf(cell.text, sizeof(cell.text), "%s%.0fd", sign, value);
 	} else if (resolution_ns >= SECOND && seconds < 99.5) {
-		value = at_least ? (double)(ns / SECOND) : seconds;
+		whole = ns / SECOND;
+		value = at_least ? (double)whole : seconds;
 		snprintf(cell.text, sizeof(cell.text), ns < SECOND && !at_least ? "<1s" : "%s%.0fs",
 			 sign, value);
 	} else if (ns < SECOND && at_least) {
@@ -60,8 +62,8 @@ struct text_cell age_cell(bool known, bool at_least, uint64_t ns, uint64_t resol
 	} else if (ns < SECOND) {
 		return text_duration(ns);
 	} else {
-		value = at_least ? (double)(ns * 10 / SECOND / forms[i].unit_s) / 10
-				 : seconds / (double)forms[i].unit_s;
+		whole = ns * 10 / SECOND / forms[i].unit_s;
+		value = at_least ? (double)whole / 10 : seconds / (double)forms[i].unit_s;
 		snprintf(cell.text, sizeof(cell.text), "%s%.1f%c", sign, value, forms[i].name);
 	}
 	return cell;

@@ -177,7 +177,7 @@ static void put_by_object(const struct report *report)
 		put_line(report->out, 4,
 			 "  (… %s more, %.1f %% of these faults; --top 0 shows all)",
 			 text_count(rows - shown).text, percent_of(rest, objects->addressed));
-	put_outcome(report, &objects->absent, faults, "unknown: its pages are absent");
+	put_outcome(report, &objects->absent, faults, "unknown: page or process absent");
 	put_outcome(report, &objects->none, faults, "none: in no known object");
 	put_sources(report);
 }

@@ -6,7 +6,9 @@
  *   functions         name and address of each allocator and of each free
  *   churn N THREADS   N random steps in each of that many new threads, one after another by twos
  *   list              what lives: name of its allocator, base, size, before and after (ns)
- *   hold N SIZE       that many by malloc
+ *   hold N SIZE HOW   that many, by the allocator of that name (malloc unless given)
+ *   touch             writes to each whole page of what lives: how many, and the age of the oldest
+ *                     and of the youngest object then, in ns
  *   drop              frees all
  *   jump N            begins N allocations that end by longjmp
  *   fail              a realloc that fails; a realloc to nothing
@@ -210,6 +212,35 @@ static void list(void)
 		       objects[i].after_ns);
 }
 
+static void hold(unsigned long n, size_t size, const char *name)
+{
+	int how = MALLOC;
+
+	for (int i = 0; i < NR_HOW; i++)
+		if (!strcmp(names[i], name))
+			how = i;
+	while (n--)
+		enter(how, size, NULL);
+}
+
+static void touch(void)
+{
+	uint64_t now = now_ns(), oldest = now, youngest = 0;
+	unsigned long pages = 0;
+
+	for (size_t i = 0; i < nr_objects; i++) {
+		uintptr_t base = (uintptr_t)objects[i].base, end = base + objects[i].size;
+
+		oldest = objects[i].after_ns < oldest ? objects[i].after_ns : oldest;
+		youngest = objects[i].after_ns > youngest ? objects[i].after_ns : youngest;
+		for (uintptr_t page = (base + 4095) & ~4095UL; page + 4096 <= end; page += 4096) {
+			*(volatile char *)page = 1;
+			pages++;
+		}
+	}
+	printf("%lu %lu %lu\n", pages, now - oldest, now - youngest);
+}
+
 static void drop(void)
 {
 	while (nr_objects)
@@ -292,9 +323,9 @@ static void find_new(void)
 static void obey(char **argv, const char *line)
 {
 	unsigned long a = 0, b = 0;
-	char word[16] = "";
+	char word[16] = "", name[16] = "";
 
-	sscanf(line, "%15s %lu %lu", word, &a, &b);
+	sscanf(line, "%15s %lu %lu %15s", word, &a, &b, name);
 	if (!strcmp(word, "functions"))
 		functions();
 	else if (!strcmp(word, "churn"))
@@ -302,8 +333,9 @@ static void obey(char **argv, const char *line)
 	else if (!strcmp(word, "list"))
 		list();
 	else if (!strcmp(word, "hold"))
-		while (a--)
-			enter(MALLOC, b, NULL);
+		hold(a, b, name);
+	else if (!strcmp(word, "touch"))
+		touch();
 	else if (!strcmp(word, "drop"))
 		drop();
 	else if (!strcmp(word, "jump"))

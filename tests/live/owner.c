@@ -29,7 +29,7 @@
 #define IN_SIZE 16384
 #define OUT_SIZE 8192
 #define NOTES 3
-#define WILD 16 /* of so many connections */
+#define WILD 32 /* of so many connections */
 #define CHURN 64
 #define LAG 128 /* a connection that is closed was last touched so many before */
 
@@ -272,7 +272,7 @@ static void *work(void *arg)
 		if (table[slots[i]]->state != STATE_OPEN)
 			continue;
 		conn_touch(worker, table[slots[i]]);
-		if (i % CHURN || i < LAG || table[slots[i - LAG]]->state != STATE_OPEN)
+		if (wild || i % CHURN || i < LAG)
 			continue;
 		conn_close(slots[i - LAG]);
 		conn_open(slots[i - LAG]);

@@ -9,11 +9,13 @@ import subprocess
 import time
 
 from lab import (BUILD, Answers, Cgroup, Faultprof, PageCluster, Scratch, Skip, Swap, Target, cases,
-                 check, equal, main, near, need_root, provider, read, start, status, test, wait_for)
+                 check, equal, fewer, main, near, need_root, provider, read, start,
+                 status, test, wait_for)
 
 OWNER = os.path.join(BUILD, "tests", "owner")
 COLDPROXY = os.path.join(BUILD, "coldproxy")
-CONNECTIONS = 2600
+CONNECTIONS = fewer(2600, 650)
+FAULTS = fewer(20000, 4000)
 UNKNOWN = 0.02
 AGE_S = 0.01
 ALWAYS = 1 << 63
@@ -96,12 +98,13 @@ def add_up(report, truth, answers):
           "faults by connection")
     for c in report["connections"]:
         age = (last[c["peer"]] - born[c["peer"]]) / 1e9
-        check(abs(c["age_s"] - age) <= AGE_S, "%s is %s s old, not %s" % (c["peer"], c["age_s"], age))
+        check(abs(c["age_s"] - age) <= AGE_S,
+              "%s is %s s old, not %s" % (c["peer"], c["age_s"], age))
 
 
 @cases("owner", [("1", 2), ("4", 2), ("2wild", 2)])
 def test_owner(kind, rounds):
-    """Each fault of a proxy that tells whose its memory is, while it closes and opens connections."""
+    """Each fault of a proxy that tells whose its memory is, and closes and opens connections."""
     with Swap(), PageCluster(), Cgroup() as group, Scratch() as place, \
             Target(os.path.join(place, "truth"), CONNECTIONS, kind, group, binary=OWNER) as target:
         answers = Answers(place)
@@ -112,13 +115,14 @@ def test_owner(kind, rounds):
                 if i:
                     squeeze(group, target.pid, prof)
                 account = target.go()
-                check(account["opened"] > CONNECTIONS / 100, "nothing was opened")
+                check(kind.endswith("wild") or account["opened"] > CONNECTIONS / 100,
+                      "nothing was opened")
                 time.sleep(0.3)
             report = prof.report()
         truth = Truth(os.path.join(place, "truth"))
         right, unknown, wrong = judge(truth, answers)
         check(not wrong, "%d of %d wrong: %s" % (len(wrong), right, "; ".join(wrong[:3])))
-        check(right >= 20000, "only %d faults" % right)
+        check(right >= FAULTS, "only %d faults" % right)
         check(unknown <= UNKNOWN * (right + unknown), "%d of %d unknown" % (unknown, right))
         equal(sum(1 for _ in answers), report.totals["addressed"], "faults that were asked about")
         check(report.totals["addressed"] >= report.kind("swap-in") + report.kind("swap-cache"),
@@ -136,7 +140,7 @@ def ports(pid, port):
 def test_example():
     """examples/provider_coldproxy.c: each connection with its port and age, four pages of each."""
     need_root()
-    n = 2000
+    n = fewer(2000, 500)
     with Swap(), PageCluster(), Cgroup() as group, Scratch() as place:
         said = os.path.join(place, "said")
         begin = time.monotonic()

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * What the faults of a run hit: the hosts of all its processes, and what their providers say of the
+ * faults that come with an address. All of it after privileges were given up.
+ */
+#ifndef SESSION_OBJECTS_H
+#define SESSION_OBJECTS_H
+
+#include "collect/mappings.h"
+#include "collect/procfs.h"
+#include "session_host.h"
+
+struct hosts {
+	struct host_services services;
+	const struct mappings *mappings;
+	struct target_host *first;
+	unsigned int nr;
+	uint64_t refused; /* processes for which there was no room, or no permission */
+};
+
+/* Opens the providers of the processes in @pids: those of others, when they first fault. */
+void hosts_start(struct hosts *hosts, const struct pid_list *pids);
+/* A fault that came with its address. *@ret says what it hit, for the table of symbols; NULL: not
+ * known. 0 or -ENOMEM. */
+int hosts_fault(struct hosts *hosts, const struct fault *fault, const struct object_kind **ret);
+/* Between batches of faults: what was read is forgotten, and what is due is looked at again. */
+void hosts_round(struct hosts *hosts);
+/* The census, at the end. 0 or -ENOMEM. */
+int hosts_finish(struct hosts *hosts);
+void hosts_release(struct hosts *hosts);
+
+#endif
