@@ -204,7 +204,7 @@ def known(report, share):
 def check_connections(report, clients, awake):
     """Each woken connection has its faults, with its own peer and the age of its batch."""
     opened = {"127.0.0.1:%d" % port: (when, awake[port]) for _, port, when in clients}
-    seen = set()
+    seen, named = set(), 0
     for c in report["connections"]:
         peer = c["peer"]
         if peer is None:
@@ -212,10 +212,16 @@ def check_connections(report, clients, awake):
         check(peer in opened, "%s is no client" % peer)
         check(peer not in seen, "%s is two connections" % peer)
         seen.add(peer)
-        equal((c["frontend"], c["backend"]), ("in-front", "behind"), "the proxies of " + peer)
+        # What reclaim took again in the meantime is not known, but never another one's.
+        names = c["frontend"], c["backend"]
+        check(names[0] in (None, "in-front") and names[1] in (None, "behind"),
+              "the proxies of %s are %s" % (peer, names))
+        named += names == ("in-front", "behind")
         age = opened[peer][1] - opened[peer][0]
         check(c["age_s"] is not None and abs(c["age_s"] - age) < 1,
               "%s is %s s old, not %.1f" % (peer, c["age_s"], age))
+    check(named >= 0.9 * len(seen), "the proxies of only %d of %d connections are known" %
+          (named, len(seen)))
     check(len(seen) >= 0.95 * len(opened), "only %d of %d connections were hit" %
           (len(seen), len(opened)))
 
@@ -231,9 +237,10 @@ def census(report):
 
 @test
 def test_owners():
-    """With DWARF; the pools are read before, so that they are in memory."""
+    """With DWARF. The names of pools and proxies are brought into memory before."""
     with cold(haproxy_source()) as (proxy, clients, before):
         proxy.pools()
+        proxy.ask("show stat")
         report, awake = woken(proxy, clients)
         after = proxy.pools()
     equal(report["targets"][0]["provider"], "haproxy", "the provider")
