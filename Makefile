@@ -100,7 +100,7 @@ $(BUILD)/tests/provider_%.so: tests/live/provider_%.c src/provider/owners.c \
 	$(call say,CC,$<)
 	$(Q)$(CC) $(BASE_CFLAGS) -shared -fPIC -Isrc -Iinclude $(LDFLAGS) -o $@ $(filter %.c,$^)
 
-$(BUILD)/tests/provider_nginx.so: src/provider/nginx.c src/provider/nginx_visit.c
+$(BUILD)/tests/provider_nginx.so: src/provider/nginx.c src/provider/nginx_visit.c src/base/peer.c
 
 # Programs to be profiled: always optimized, without frame pointers, as distributions build theirs.
 $(LIVE): $(BUILD)/tests/%: tests/live/%.c

@@ -6,9 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
+#include "base/peer.h"
 #include "collect/procfs.h"
 #include "symbolize/types.h"
 
@@ -155,6 +159,22 @@ static void host_warn(const struct fp_host *host, const char *format, ...)
 	profile_warn(t->services->profile, "%s, process %d: %s", t->asking, host->pid, text);
 }
 
+/* By a copy of the descriptor, which is gone again at once. */
+static int host_peer(const struct fp_host *host, int fd, char text[64])
+{
+	struct sockaddr_storage address = { 0 };
+	socklen_t size = sizeof(address);
+	int copy = (int)syscall(SYS_pidfd_getfd, target_of(host)->pidfd, fd, 0), r;
+
+	if (copy < 0)
+		return errno == ENOSYS ? -ENOTSUP : -errno;
+	r = getpeername(copy, (struct sockaddr *)&address, &size) ? -errno : 0;
+	close(copy);
+	if (!r)
+		peer_text(&address, text);
+	return r;
+}
+
 static const char *host_intern(const struct fp_host *host, const char *text)
 {
 	return strings_intern(&target_of(host)->strings, text);
@@ -184,6 +204,9 @@ static void close_target(struct target_host *t)
 	if (t->services->births)
 		births_unwatch(t->services->births, t->host.pid);
 	memset(&t->watches, 0, sizeof(t->watches));
+	if (t->pidfd >= 0)
+		close(t->pidfd);
+	t->pidfd = -1;
 	memory_close(t->memory);
 	strings_release(&t->strings);
 	t->memory = NULL;
@@ -220,6 +243,7 @@ int host_open(struct target_host *t, const struct image *image)
 	r = memory_open(t->host.pid, &t->memory);
 	if (r)
 		return r;
+	t->pidfd = (int)syscall(SYS_pidfd_open, t->host.pid, 0);
 	host_begin_round(t);
 	open_providers(t);
 	return 0;
@@ -232,6 +256,7 @@ struct target_host *host_new(struct host_services *services, pid_t pid)
 	if (!t)
 		return NULL;
 	t->services = services;
+	t->pidfd = -1;
 	t->host = (struct fp_host){
 		.abi = FAULTPROF_PROVIDER_ABI,
 		.pid = pid,
@@ -246,6 +271,7 @@ struct target_host *host_new(struct host_services *services, pid_t pid)
 		.live = host_live,
 		.warn = host_warn,
 		.intern = host_intern,
+		.peer = host_peer,
 	};
 	return t;
 }

@@ -39,6 +39,7 @@ struct target_host {
 	struct host_services *services;
 	const struct image *image; /* that the providers were opened for */
 	struct memory *memory;	   /* NULL: it is gone, or may not be read */
+	int pidfd;		   /* -1: none */
 	struct opened opened[MAX_PROVIDERS];
 	unsigned int nr;
 	struct stack stacks[MAX_STACKS];

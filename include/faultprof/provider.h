@@ -100,6 +100,10 @@ struct fp_host {
 		__attribute__((format(printf, 2, 3)));
 	/* The text, once for equal texts, until fp_provider.close(). NULL: out of memory. */
 	const char *(*intern)(const struct fp_host *host, const char *text);
+	/* Who is at the other end of the target's socket @fd, from the kernel, whatever of the
+	 * target's memory is present; as fp_connection.peer. -EBADF, -ENOTSOCK, -ENOTCONN;
+	 * -ENOTSUP: not known here. */
+	int (*peer)(const struct fp_host *host, int fd, char text[64]);
 };
 
 /* ---- what a provider tells ---- */

@@ -17,10 +17,10 @@
  */
 #include "provider/haproxy.h"
 
-#include <arpa/inet.h>
-#include <stdio.h>
+#include <netinet/in.h>
 #include <string.h>
-#include <sys/socket.h>
+
+#include "base/peer.h"
 
 #define MAX_UPS 128	      /* streams of one connection */
 #define MAX_STEPS 1024	      /* in one tree */
@@ -269,28 +269,18 @@ static bool walk_connection(struct walk *w, struct view *view, uint64_t base)
 
 /* ---- the client ---- */
 
-static void peer_text(struct walk *w, const struct view *connection, char text[64])
+/* As the proxy knows it, by the PROXY protocol perhaps; else as the kernel does. */
+static void write_peer(struct walk *w, const struct view *connection, char text[PEER_TEXT])
 {
 	uint64_t address = has(w, CONNECTION_SRC) ? view_get(connection, CONNECTION_SRC)
 						  : view_address(connection, CONNECTION_FROM);
-	char host[INET6_ADDRSTRLEN];
-	union {
-		struct sockaddr any;
-		struct sockaddr_in in;
-		struct sockaddr_in6 in6;
-	} a;
+	struct sockaddr_storage peer = { 0 };
+	uint64_t fd;
 
-	if (!address || visit_read(w->visit, address, &a, sizeof(a)))
-		return;
-	if (a.any.sa_family == AF_INET) {
-		inet_ntop(AF_INET, &a.in.sin_addr, host, sizeof(host));
-		snprintf(text, 64, "%s:%u", host, ntohs(a.in.sin_port));
-	} else if (a.any.sa_family == AF_INET6) {
-		inet_ntop(AF_INET6, &a.in6.sin6_addr, host, sizeof(host));
-		snprintf(text, 64, "[%s]:%u", host, ntohs(a.in6.sin6_port));
-	} else if (a.any.sa_family == AF_UNIX) {
-		strcpy(text, "unix");
-	}
+	if (address && !visit_read(w->visit, address, &peer, sizeof(struct sockaddr_in6)))
+		peer_text(&peer, text);
+	if (!*text && w->h->host->peer && view_read(connection, CONNECTION_FD, &fd))
+		w->h->host->peer(w->h->host, (int)fd, text);
 }
 
 /* Sessions come and go at the same addresses, but not with the same peer. */
@@ -319,7 +309,7 @@ static void know_client(struct walk *w, uint64_t session, const struct view *con
 	w->client->resolution_ns = RESOLUTION_NS;
 	w->client->frontend = haproxy_proxy_name(w->h, view_get(&view, SESSION_FE));
 	if (connection->base)
-		peer_text(w, connection, w->client->peer);
+		write_peer(w, connection, w->client->peer);
 	w->client->id = identity(session, w->client->peer);
 }
 

@@ -9,12 +9,11 @@
  */
 #include "provider/nginx.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
+
+#include "base/peer.h"
 
 #define SIGNATURE_HTTP 0x50545448
 #define SIGNATURE_STREAM 0x4d525453
@@ -250,29 +249,20 @@ static const char *backend_of(const struct slot *slot)
 	return name && *name ? name : NULL;
 }
 
-static void write_peer(const struct slot *client, char *peer, size_t size)
+/* As the proxy knows it, by the PROXY protocol perhaps; else as the kernel does. */
+static void write_peer(const struct slot *client, char peer[PEER_TEXT])
 {
-	uint64_t address = field(client, C_SOCKADDR);
-	union {
-		struct sockaddr any;
-		struct sockaddr_in in;
-		struct sockaddr_in6 in6;
-	} sa;
-	char text[INET6_ADDRSTRLEN];
+	const struct fp_host *host = client->nginx->host;
+	struct sockaddr_storage address = { 0 };
 
-	if (visit_read(client->visit, address, &sa.any.sa_family, sizeof(sa.any.sa_family)))
-		return;
-	if (sa.any.sa_family == AF_UNIX) {
-		snprintf(peer, size, "unix");
-	} else if (sa.any.sa_family == AF_INET) {
-		if (!visit_read(client->visit, address, &sa.in, sizeof(sa.in)) &&
-		    inet_ntop(AF_INET, &sa.in.sin_addr, text, sizeof(text)))
-			snprintf(peer, size, "%s:%u", text, ntohs(sa.in.sin_port));
-	} else if (sa.any.sa_family == AF_INET6) {
-		if (!visit_read(client->visit, address, &sa.in6, sizeof(sa.in6)) &&
-		    inet_ntop(AF_INET6, &sa.in6.sin6_addr, text, sizeof(text)))
-			snprintf(peer, size, "[%s]:%u", text, ntohs(sa.in6.sin6_port));
-	}
+	if (!visit_read(client->visit, field(client, C_SOCKADDR), &address, sizeof(sa_family_t)) &&
+	    (address.ss_family == AF_UNIX ||
+	     !visit_read(client->visit, field(client, C_SOCKADDR), &address,
+			 address.ss_family == AF_INET6 ? sizeof(struct sockaddr_in6)
+						       : sizeof(struct sockaddr_in))))
+		peer_text(&address, peer);
+	if (!*peer && host->peer)
+		host->peer(host, (int)field(client, C_FD), peer);
 }
 
 /* CLOCK_MONOTONIC since the version that has start_time, else the wall clock at its request. */
@@ -305,7 +295,7 @@ static void describe(const struct slot *client, unsigned int index)
 		memo->backend = backend ? backend : memo->backend;
 	}
 	if (!memo->peer[0] && field(client, C_SOCKADDR))
-		write_peer(client, memo->peer, sizeof(memo->peer));
+		write_peer(client, memo->peer);
 	connection->id = number;
 	connection->born_ns = born_ns(client);
 	connection->resolution_ns = CLOCK_STEP_NS;
