@@ -113,8 +113,8 @@ int on_last(struct bpf_iter__task *ctx)
  * shipped of a fault that needs no more, so that a burst at a new place does not fill the ring. */
 #define SHORT_STACK 1024
 
-static __always_inline void send_fault(struct scratch *s, enum walk_result result,
-				       const struct fp_site_key *key, bool detail)
+static __always_inline void send_fault(struct scratch *s, int result, const struct fp_site_key *key,
+				       bool detail)
 {
 	bool crowded = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >
 		       bpf_ringbuf_query(&ring, BPF_RB_RING_SIZE) / 4;
@@ -151,7 +151,7 @@ static __always_inline bool tell(struct task_struct *task, struct fp_site_key *k
 		      stall_ns >= slow_ns;
 	struct fp_fault_event *fault;
 	struct pt_regs *regs;
-	enum walk_result result;
+	int result;
 	struct scratch *s;
 	fp_u32 zero = 0;
 
@@ -164,14 +164,15 @@ static __always_inline bool tell(struct task_struct *task, struct fp_site_key *k
 		return false;
 	fault = &s->fault;
 	fault->h.image = key->image;
-	result = walk(fault, key, regs, !detail);
+	copy_registers(s, regs);
+	result = walk(s, key, !detail);
 	if (!detail && result != WALK_MISS) {
 		if (result == WALK_DONE)
 			lose(FP_LOSS_STACK);
 		return false;
 	}
 	if (result == WALK_MISS)
-		copy_stack(s, regs);
+		copy_stack(s);
 	fault->h.type = FP_EVENT_FAULT;
 	fault->h.time_ns = bpf_ktime_get_ns();
 	fault->h.pid = task->tgid;

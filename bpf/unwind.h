@@ -24,25 +24,35 @@ enum walk_result {
 	WALK_MISS, /* user space has to unwind */
 };
 
-/* Fills ip[], nr_frames and stack_end, and in @site of a kernel-mode fault its owner; ends there
- * when
- * @until_own. */
-static __always_inline enum walk_result walk(struct fp_fault_event *fault, struct fp_site_key *site,
-					     const struct pt_regs *regs, bool until_own)
+/* From the registers in s->raw. Fills ip[], nr_frames and stack_end of s->fault, and in @site of a
+ * kernel-mode fault its owner; ends there when @until_own. A global function, so that the verifier
+ * looks at it once, and not along each path that leads to it. Returns enum walk_result. */
+__attribute__((noinline)) int walk(struct scratch *s, struct fp_site_key *site, bool until_own)
 {
-	fp_u64 ip = regs->ip, sp = regs->sp, bp = regs->bp, callee = 0, cfa;
-	bool hijacked = first_return(bpf_get_current_task_btf()).slot;
-	struct fp_rule_key key = { .image = fault->h.image };
+	fp_u64 ip, sp, bp, callee = 0, cfa;
+	struct fp_rule_key key = {};
+	struct fp_fault_event *fault;
 	struct fp_rule *rule;
 
+	if (!s || !site)
+		return WALK_MISS;
+	fault = &s->fault;
+	key.image = fault->h.image;
+	bp = s->raw.reg[6];
+	sp = s->raw.reg[7];
+	ip = s->raw.reg[16];
 	fault->stack_end = FP_STACK_WHOLE;
+	fault->ip[0] = ip;
+	fault->nr_frames = 1;
+	if (first_return(bpf_get_current_task_btf()).slot)
+		return WALK_MISS;
 	for (int i = 0; i < FP_MAX_FRAMES; i++) {
 		fault->ip[i] = ip;
 		fault->nr_frames = i + 1;
 		key.caller = i > 0;
 		key.ip = ip;
 		rule = bpf_map_lookup_elem(&rules, &key);
-		if (!rule || rule->how == FP_RULE_RAW || hijacked)
+		if (!rule || rule->how == FP_RULE_RAW)
 			return WALK_MISS;
 		if (site->mode == FP_KERNEL && rule->flags & FP_RULE_OWN && !site->ip[2]) {
 			site->ip[1] = callee;
@@ -85,12 +95,9 @@ static __always_inline void put_real_addresses(struct scratch *s, fp_u64 from)
 	}
 }
 
-/* Copies registers and as much of the stack as is present. Reading with page faults disabled
- * brings nothing in: an absent page ends the copy. */
-static __always_inline void copy_stack(struct scratch *s, const struct pt_regs *regs)
+static __always_inline void copy_registers(struct scratch *s, const struct pt_regs *regs)
 {
-	fp_u64 *reg = s->raw.reg, from = regs->sp;
-	fp_u32 done = 0, part;
+	fp_u64 *reg = s->raw.reg;
 
 	reg[0] = regs->ax;
 	reg[1] = regs->dx;
@@ -109,6 +116,15 @@ static __always_inline void copy_stack(struct scratch *s, const struct pt_regs *
 	reg[14] = regs->r14;
 	reg[15] = regs->r15;
 	reg[16] = regs->ip;
+}
+
+/* Copies as much of the stack as is present. Reading with page faults disabled brings nothing in:
+ * an absent page ends the copy. */
+static __always_inline void copy_stack(struct scratch *s)
+{
+	fp_u64 from = s->raw.reg[7];
+	fp_u32 done = 0, part;
+
 	for (int i = 0; i < 3 && done < FP_STACK_BYTES; i++) {
 		part = PAGE_SIZE - (from & (PAGE_SIZE - 1));
 		if (part > PAGE_SIZE)
@@ -120,7 +136,7 @@ static __always_inline void copy_stack(struct scratch *s, const struct pt_regs *
 		from += part;
 	}
 	s->raw.bytes = done < FP_STACK_BYTES ? done : FP_STACK_BYTES;
-	put_real_addresses(s, regs->sp);
+	put_real_addresses(s, s->raw.reg[7]);
 }
 
 #endif
