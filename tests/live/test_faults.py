@@ -70,7 +70,11 @@ def check_stall(stall, what):
     ("fork", 1000, "child_faults", "zero", "user", False, False),
 ])
 def known(mode, n, symbol, kind, side, major, alone):
-    report, stat, account = run(mode, n)
+    for _ in range(3):
+        report, stat, account = run(mode, n)
+        # The kernel drops, or still writes, a page of a new file now and then: not what is meant.
+        if not alone or account["majflt" if major else "minflt"] == n:
+            break
     if alone:  # a new process or thread may have to map the function's own code, too
         equal(report.symbol(symbol), n, "faults of " + symbol)
     equal(report.symbol(symbol, kind=kind), n, "%s faults of %s" % (kind, symbol))
