@@ -113,8 +113,8 @@ static uint64_t swapped_ns(struct target_host *t, const struct fault *fault, uin
 	uint64_t after_ns, before_ns;
 
 	*resolution_ns = 0;
-	if (!t || !t->memory || memory_swapped_out(t->memory, page, &after_ns, &before_ns) ||
-	    !after_ns || before_ns >= fault->time_ns)
+	if (memory_swapped_out(t->memory, page, &after_ns, &before_ns) || !after_ns ||
+	    before_ns >= fault->time_ns)
 		return 0;
 	*resolution_ns = before_ns - after_ns;
 	return fault->time_ns - before_ns;
@@ -162,27 +162,26 @@ int hosts_fault(struct hosts *h, const struct fault *fault, const struct object_
 	const char *provider = NULL;
 	struct fp_object object;
 	uint64_t out_ns, resolution_ns;
-	int r = -ENOENT;
+	int r;
 
 	*ret = NULL;
 	if (!h->services.providers->nr)
 		return 0;
 	t = get_target(h, (pid_t)fault->pid, fault->image);
-	if (t && t->memory && fault->time_ns >= t->round_ns)
+	if (!t || !t->memory)
+		return profile_add_object(h->services.profile, fault, NULL, OBJECT_ABSENT, NULL, 0,
+					  0);
+	if (fault->time_ns >= t->round_ns)
 		host_begin_round(t);
-	for (unsigned int i = 0; t && i < t->nr; i++) {
+	for (unsigned int i = 0; i < t->nr; i++) {
 		t->asking = t->opened[i].provider->name;
 		if (t->opened[i].provider->present)
 			t->opened[i].provider->present(t->opened[i].self, page);
 	}
 	out_ns = swapped_ns(t, fault, page, &resolution_ns);
-	if (t && t->memory)
-		memory_came_in(t->memory, page, fault->time_ns);
-	if (!t || !t->memory)
-		r = -ENODATA;
-	else
-		r = ask(t, fault, &provider, &object);
-	if (t && t->memory && t->missed && walk_all(t))
+	memory_came_in(t->memory, page, fault->time_ns);
+	r = ask(t, fault, &provider, &object);
+	if (t->missed && walk_all(t))
 		r = ask(t, fault, &provider, &object);
 	if (!r) {
 		*ret = profile_object_kind(h->services.profile, provider, object.type, object.pool);

@@ -15,11 +15,12 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/capability.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "base/privilege.h"
 
 #define NAME ".faultprof-"
 
@@ -61,25 +62,6 @@ static int give_name(struct place *place)
 	return r;
 }
 
-/* All but what makes a name in a directory of another user. */
-static void drop_privileges(void)
-{
-	static const cap_value_t wanted[] = { CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER };
-	cap_t now = cap_get_proc(), next = cap_init();
-	cap_flag_value_t value;
-
-	for (size_t i = 0; now && next && i < sizeof(wanted) / sizeof(*wanted); i++) {
-		if (cap_get_flag(now, wanted[i], CAP_PERMITTED, &value) || value != CAP_SET)
-			continue;
-		cap_set_flag(next, CAP_PERMITTED, 1, &wanted[i], CAP_SET);
-		cap_set_flag(next, CAP_EFFECTIVE, 1, &wanted[i], CAP_SET);
-	}
-	if (now && next)
-		cap_set_proc(next);
-	cap_free(now);
-	cap_free(next);
-}
-
 __attribute__((noreturn)) static void help(struct place *place, int socket)
 {
 	/* A terminal's signals go to us, too; the end comes with that of the other side. */
@@ -93,7 +75,7 @@ __attribute__((noreturn)) static void help(struct place *place, int socket)
 	for (int fd = 0; fd < 3; fd++)
 		if (fd != socket && fd != place->directory && fd != place->file)
 			close(fd);
-	drop_privileges();
+	privilege_drop(PRIVILEGE_NAME);
 	do
 		n = recv(socket, &byte, 1, 0);
 	while (n < 0 && errno == EINTR);

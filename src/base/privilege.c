@@ -21,11 +21,22 @@ static bool held(cap_t now, cap_value_t which)
 	return value == CAP_SET;
 }
 
+#define MAX_KEPT 3
+static const struct {
+	int nr;
+	cap_value_t wanted[MAX_KEPT];
+} kept[] = {
+	[PRIVILEGE_READ] = { 2, { CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH } },
+	[PRIVILEGE_BPF] = { 3, { CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH, CAP_BPF } },
+	[PRIVILEGE_PERFMON] = { 3, { CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH, CAP_PERFMON } },
+	[PRIVILEGE_NAME] = { 3, { CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER } },
+	[PRIVILEGE_UPROBE] = { 3, { CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF } },
+};
+
 int privilege_drop(enum privilege_keep keep)
 {
-	cap_value_t wanted[] = { CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH,
-				 keep == PRIVILEGE_BPF ? CAP_BPF : CAP_PERFMON };
-	int nr = keep == PRIVILEGE_READ ? 2 : 3, r = 0;
+	const cap_value_t *wanted = kept[keep].wanted;
+	int nr = kept[keep].nr, r = 0;
 	cap_t now = cap_get_proc(), next = cap_init();
 
 	if (!now || !next)

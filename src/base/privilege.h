@@ -9,6 +9,9 @@ enum privilege_keep {
 	PRIVILEGE_READ,	   /* other users' /proc and binaries, nothing else */
 	PRIVILEGE_BPF,	   /* and BPF maps, which kernels before 5.19 refuse without CAP_BPF */
 	PRIVILEGE_PERFMON, /* and new perf events */
+	PRIVILEGE_NAME,	   /* makes a name in a directory of another user, nothing else */
+	PRIVILEGE_UPROBE,  /* attaches uprobes, nothing else: Linux 6.1 does that with CAP_PERFMON,
+			      6.18 wants CAP_SYS_ADMIN */
 };
 
 /* From all sets, ambient and inheritable included. 0 or -errno. */

@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/capability.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -24,13 +23,7 @@
 #include <bpf/bpf.h>
 
 #include "base/grow.h"
-
-#ifndef CAP_PERFMON
-#define CAP_PERFMON 38
-#endif
-#ifndef CAP_BPF
-#define CAP_BPF 39
-#endif
+#include "base/privilege.h"
 
 #define UPROBE "/sys/bus/event_source/devices/uprobe/"
 
@@ -174,25 +167,6 @@ static ssize_t take(int socket, struct request *request, int *file)
 	return n;
 }
 
-/* Linux 6.1 attaches uprobes with CAP_PERFMON, 6.18 wants CAP_SYS_ADMIN. */
-static void keep_privileges(void)
-{
-	static const cap_value_t wanted[] = { CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF };
-	cap_t now = cap_get_proc(), next = cap_init();
-	cap_flag_value_t value;
-
-	for (size_t i = 0; now && next && i < sizeof(wanted) / sizeof(*wanted); i++) {
-		if (cap_get_flag(now, wanted[i], CAP_PERMITTED, &value) || value != CAP_SET)
-			continue;
-		cap_set_flag(next, CAP_PERMITTED, 1, &wanted[i], CAP_SET);
-		cap_set_flag(next, CAP_EFFECTIVE, 1, &wanted[i], CAP_SET);
-	}
-	if (!now || !next || cap_set_proc(next))
-		_exit(1);
-	cap_free(now);
-	cap_free(next);
-}
-
 /* Descriptors of the main process would outlive it here, and others wait for their end. */
 static void keep_descriptors(struct work *w)
 {
@@ -218,7 +192,8 @@ __attribute__((noreturn)) static void help(struct work *w)
 	for (size_t i = 0; i < sizeof(ignored) / sizeof(*ignored); i++)
 		signal(ignored[i], SIG_IGN);
 	keep_descriptors(w);
-	keep_privileges();
+	if (privilege_drop(PRIVILEGE_UPROBE))
+		_exit(1);
 	for (;;) {
 		ssize_t n = take(w->socket, &request, &file);
 
