@@ -10,7 +10,11 @@
 #include <signal.h>
 #include <ucontext.h>
 
-/* What /proc/self/maps says, as an image. */
+/* Nothing is copied from behind it, as the kernel would not: with few variables in the environment
+ * it is near. */
+static uintptr_t stack_end;
+
+/* What /proc/self/maps says, as an image; notes stack_end. */
 static struct image *own_image(struct binary_table *table)
 {
 	struct image *image = image_new(1, (uint32_t)getpid(), "test");
@@ -37,6 +41,8 @@ static struct image *own_image(struct binary_table *table)
 		assert_int_equal(image_add_region(image, &region), 0);
 		if (start <= (uintptr_t)own_image && end > (uintptr_t)own_image)
 			image->own = region.binary;
+		if (!strcmp(path, "[stack]"))
+			stack_end = end;
 	}
 	fclose(maps);
 	return image;
@@ -63,9 +69,9 @@ __attribute__((noipa, no_sanitize("address"))) static void capture(void)
 	for (unsigned int i = 0; i < FP_NR_REGS; i++)
 		captured.reg[i] = (uint64_t)context.uc_mcontext.gregs[order[i]];
 	from = (const volatile unsigned char *)captured.reg[7];
-	captured.bytes = FP_STACK_BYTES;
-	for (unsigned int i = 0; i < captured.bytes; i++)
-		captured.data[i] = from[i];
+	captured.bytes = 0;
+	while (captured.bytes < FP_STACK_BYTES && (uintptr_t)from < stack_end)
+		captured.data[captured.bytes++] = *from++;
 }
 
 /*
@@ -79,8 +85,9 @@ __attribute__((no_sanitize("address"))) static void close_gap(const ucontext_t *
 	uint64_t rsp = captured.reg[7] + keep;
 	const volatile unsigned char *from = (const volatile unsigned char *)saved[REG_RSP];
 
-	for (size_t i = keep; i < captured.bytes; i++)
-		captured.data[i] = *from++;
+	captured.bytes = (uint32_t)keep;
+	while (captured.bytes < FP_STACK_BYTES && (uintptr_t)from < stack_end)
+		captured.data[captured.bytes++] = *from++;
 	memcpy(captured.data + ((uintptr_t)&saved[REG_RSP] - captured.reg[7]), &rsp, 8);
 }
 
