@@ -8,7 +8,7 @@ import subprocess
 import time
 
 from lab import (BUILD, Cgroup, Cold, Faultprof, LargeSwap, PAGE, STORM_SECONDS, Scratch, Target, cases,
-                 check, equal, main, procstat, refused, status, swapped_in, test, test_on_host, tool)
+                 cases_on_host, check, equal, main, procstat, refused, status, swapped_in, test_on_host, tool)
 
 # FAULTPROF_STORM=60: that many seconds over 1 GB.
 MEGABYTES = 1024 if "FAULTPROF_STORM" in os.environ else 200
@@ -49,7 +49,7 @@ def with_abi(scratch, abi):
     return path
 
 
-@cases("refused", [
+@cases_on_host("refused", [
     ("unknown name", lambda _: "nope", ["no provider 'nope'", "./nope"]),
     ("missing file", lambda _: "/no/such.so", ["/no/such.so", "No such file"]),
     ("not a library", lambda s: copy(s, "/etc/passwd"), ["no provider"]),
@@ -66,7 +66,7 @@ def refusal(_, path, words):
         refused(tool("--provider", path(scratch), "--", "/bin/true"), 1, *words)
 
 
-@test
+@test_on_host
 def test_accepted():
     """Below a sticky directory, and by a link; asked before those built in."""
     with Scratch() as scratch:
@@ -107,7 +107,7 @@ def mapped(mode, n, where):
           report.totals["unowned"], report.totals["faults"], "the sum of objects")
 
 
-@test
+@test_on_host
 def test_none():
     with Target("zero", 100) as target:
         with Faultprof("-p", target.pid, "--slow", "0", "--provider", "none") as prof:
