@@ -11,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "provider/haproxy_told.h"
 #include "provider/registry.h"
 
 #define PAGE_MASK 4095ULL
@@ -146,6 +147,41 @@ static uint64_t now_ns(void)
 	return now.tv_sec * 1000000000ULL + now.tv_nsec;
 }
 
+/* What the stats socket told is of use once the pools are known. */
+static void check_told(struct haproxy *h)
+{
+	const struct told *told = h->told;
+	unsigned int connections = 0;
+
+	if (!told || h->told_checked || !h->pools.nr)
+		return;
+	h->told_checked = true;
+	if (!h->pools.extra)
+		h->host->warn(
+			h->host,
+			"what %s says is of no use: before HAProxy 2.6, or built without tags "
+			"in its pools, nothing proves it",
+			told->path);
+	if (!h->pools.extra || told_check(h->told, h)) {
+		told_free(h->told);
+		h->told = NULL;
+		return;
+	}
+	for (uint32_t i = 0; i < told->shown.nr_clients; i++)
+		connections += !told->shown.clients[i].command;
+	h->host->warn(h->host,
+		      "%s was asked %s, and told of %u connections: HAProxy walked through all of "
+		      "them, and so swapped them in; these faults are not counted",
+		      told->path, h->owners ? "before the run" : "before and after the run",
+		      connections);
+	if (told->shown.skipped || told->nr_doubtful)
+		h->host->warn(
+			h->host,
+			"of what %s said, %llu parts were not understood, and %u objects were "
+			"not there any more",
+			told->path, (unsigned long long)told->shown.skipped, told->nr_doubtful);
+}
+
 /* Descriptors that have another connection than before, and all of them now and then. Not each
  * time: to the kernel, a page that is read is in use, so what is idle would not be swapped out any
  * more. */
@@ -155,6 +191,7 @@ static void haproxy_refresh(void *self)
 
 	if (h->pools_error == -ENODATA)
 		h->pools_error = pools_load(h->host, &h->pools);
+	check_told(h);
 	h->absent_page = 0;
 	if (!h->owners || !find_table(h))
 		return;
@@ -253,6 +290,8 @@ static int haproxy_find(void *self, uint64_t address, uint64_t time_ns, struct f
 		if (h->absent_page)
 			r = -ENODATA;
 	}
+	if (h->told_checked && h->told && !told_find(h->told, h, address, ret))
+		return 0;
 	tagged = find_by_tag(h, address, time_ns, ret);
 	return tagged == -ENOENT ? r : tagged;
 }
@@ -260,8 +299,27 @@ static int haproxy_find(void *self, uint64_t address, uint64_t time_ns, struct f
 static int haproxy_walk(void *self, fp_object_fn fn, void *arg)
 {
 	struct haproxy *h = self;
+	struct told *later;
+	char why[256];
+	int r;
 
-	return h->owners ? owners_walk(h->owners, fn, arg) : 0;
+	if (h->owners)
+		return owners_walk(h->owners, fn, arg);
+	if (!h->told_checked || !h->told)
+		return 0;
+	r = told_walk(h->told, h, NULL, fn, arg);
+	if (r)
+		return r;
+	/* Those that came since; last, for to answer brings all of them into memory. */
+	if (told_again(h->told, &later, why, sizeof(why))) {
+		h->host->warn(h->host, "connections that came during the run: %s: %s",
+			      h->told->path, why);
+		return 0;
+	}
+	if (!told_check(later, h))
+		r = told_walk(later, h, h->told, fn, arg);
+	told_free(later);
+	return r;
 }
 
 static void haproxy_close(void *self)
@@ -269,6 +327,7 @@ static void haproxy_close(void *self)
 	struct haproxy *h = self;
 
 	owners_free(h->owners);
+	told_free(h->told);
 	free(h->seen);
 	pools_release(&h->pools);
 	free(h);
@@ -306,6 +365,24 @@ static int open_walk(struct haproxy *h)
 	return r;
 }
 
+/* Why its structures cannot be walked, and what it takes. */
+static void tell_limits(const struct haproxy *h, int error)
+{
+	const char *why =
+		error == -ENODATA ? "the binary is stripped" : "its structures are not understood";
+
+	if (h->told)
+		h->host->warn(
+			h->host,
+			"%s: connections, and their ages, are known by the stats socket alone",
+			why);
+	else
+		h->host->warn(h->host,
+			      "%s, so that objects have no connection and no age%s; install its "
+			      "debug information (haproxy-dbgsym), or give --haproxy-socket",
+			      why, h->births ? " but that of those born in this run" : "");
+}
+
 static bool is_haproxy(const struct fp_host *host)
 {
 	uint64_t address;
@@ -328,19 +405,14 @@ static int haproxy_open(const struct fp_host *host, void **ret)
 	if (!h)
 		return -ENOMEM;
 	h->host = host;
+	h->told = told_take(host->pid);
 	h->pools_error = pools_load(host, &h->pools);
 	r = open_walk(h);
 	if (r) {
 		h->births = h->pools.extra && !host->watch(host, &pool_allocator);
-		host->warn(host,
-			   "haproxy: %s, so that objects have no connection and no age%s; "
-			   "install its debug information (haproxy-dbgsym)",
-			   r == -ENODATA ? "the binary is stripped"
-					 : "its structures are not understood",
-			   h->births ? " but that of those born in this run" : "");
+		tell_limits(h, r);
 		if (h->pools_error && h->pools_error != -ENODATA)
-			host->warn(host,
-				   "haproxy: its pools are not understood either: no objects");
+			host->warn(host, "its pools are not understood either: no objects");
 	}
 	haproxy_refresh(h);
 	*ret = h;

@@ -192,6 +192,10 @@ struct pools {
 int pools_load(const struct fp_host *host, struct pools *pools);
 void pools_release(struct pools *pools);
 const struct pool *pools_find(const struct pools *pools, uint64_t head);
+/* Is @base, behind which @pool's tag is, where malloc gave an object of it? 0; -ENOENT; -ENODATA.
+ */
+int pools_check(const struct fp_host *host, const struct pools *pools, const struct pool *pool,
+		uint64_t base);
 /* The pool of the living object at @address, by the tag behind it, and where it starts. -ENOENT:
  * none; -ENODATA: a page that would tell is not present. */
 int pools_by_tag(const struct fp_host *host, const struct pools *pools, uint64_t address,
@@ -211,6 +215,8 @@ struct haproxy {
 	struct pools pools;
 	int pools_error; /* of the last pools_load() */
 	bool births;
+	struct told *told; /* by the stats socket; NULL: it was not asked */
+	bool told_checked;
 	uint64_t fdtab, connection_iocb;
 	uint32_t maxsock;
 	uint64_t *seen;	       /* the connection of each descriptor, when it was visited */

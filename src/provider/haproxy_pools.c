@@ -379,8 +379,8 @@ const struct pool *pools_find(const struct pools *pools, uint64_t head)
 
 /* A pool's address is kept in other places too. Behind an object in use it is where malloc's own
  * note of the size, before the object, says that a chunk of this pool ends. */
-static int check_chunk(const struct fp_host *host, const struct pools *pools,
-		       const struct pool *pool, uint64_t base)
+int pools_check(const struct fp_host *host, const struct pools *pools, const struct pool *pool,
+		uint64_t base)
 {
 	uint64_t chunk, wanted = (pool->size + pools->extra + 8 + 15) & ~15ULL;
 	bool mapped;
@@ -417,7 +417,7 @@ int pools_by_tag(const struct fp_host *host, const struct pools *pools, uint64_t
 			if (!pool || tag - pool->size > address || pool->size > tag - PAGE ||
 			    (tag - pool->size) % 16)
 				continue;
-			r = check_chunk(host, pools, pool, tag - pool->size);
+			r = pools_check(host, pools, pool, tag - pool->size);
 			if (!r) {
 				*ret = pool;
 				*base = tag - pool->size;

@@ -12,12 +12,14 @@ import tempfile
 import threading
 import time
 
-from lab import (Cgroup, Faultprof, PageCluster, Proxy, Skip, Swap, check, equal, fewer, free_port,
-                 haproxy_source, main, procstat, scratch_base, test, wait_for, write)
+from lab import (Cgroup, Faultprof, Haproxy, PageCluster, Proxy, Scratch, Skip, Swap, cases_on_host,
+                 check, equal, fewer, free_port, haproxy_source, main, procstat, refused,
+                 scratch_base, test, tool, wait_for, write)
 
 BATCHES = 3
-CONNECTIONS = fewer(2000, 300)
-PAUSE = 6  # seconds between batches
+# The long form, by hand: FAULTPROF_BATCH_PAUSE=20.
+CONNECTIONS = int(os.environ.get("FAULTPROF_CONNECTIONS", fewer(2000, 300)))
+PAUSE = float(os.environ.get("FAULTPROF_BATCH_PAUSE", 6))  # seconds between batches
 HELLO = (b"GET / HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
          b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
 WELCOME = (b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -112,9 +114,13 @@ backend behind
     def ask(self, command):
         with socket.socket(socket.AF_UNIX) as s:
             s.settimeout(20)
-            s.connect(os.path.join(self.dir, "socket"))
+            s.connect(self.socket)
             s.sendall(command.encode() + b"\n")
             return b"".join(iter(lambda: s.recv(65536), b"")).decode()
+
+    @property
+    def socket(self):
+        return os.path.join(self.dir, "socket")
 
     def pools(self):
         """{name: objects in use}, what thread caches hold not counted."""
@@ -161,26 +167,37 @@ def open_batches(proxy, n, pause):
 
 
 @contextlib.contextmanager
-def cold(binary, n=CONNECTIONS, pause=PAUSE):
+def warm(binary, n, pause):
     with Swap(), PageCluster(0), Cgroup() as group, Upstream() as upstream, \
             Tunnels(binary, upstream, group) as proxy:
         before = proxy.settled_pools()
         clients = open_batches(proxy, n, pause)
         try:
-            in_swap = group.squeeze(proxy.pid)
-            if in_swap < 2 * n:
-                raise Skip("only %d kB of the proxy went to swap" % in_swap)
-            yield proxy, clients, before
+            yield proxy, clients, before, group
         finally:
             for s, _, _ in clients:
                 s.close()
 
 
-def woken(proxy, clients):
+def squeeze(group, proxy, n):
+    in_swap = group.squeeze(proxy.pid)
+    if in_swap < 2 * n:
+        raise Skip("only %d kB of the proxy went to swap" % in_swap)
+
+
+@contextlib.contextmanager
+def cold(binary, n=CONNECTIONS, pause=PAUSE):
+    with warm(binary, n, pause) as (proxy, clients, before, group):
+        squeeze(group, proxy, n)
+        yield proxy, clients, before
+
+
+def woken(proxy, clients, *args, first=lambda: None):
     """The report of a run in which each of the clients says something, and hears it again; and when
     each did: {port: time}."""
     awake = {}
-    with Faultprof("-p", proxy.pid) as prof:
+    with Faultprof("-p", proxy.pid, *args) as prof:
+        first()
         before = procstat(proxy.pid)
         for s, port, _ in clients:
             awake[port] = time.monotonic()
@@ -269,6 +286,89 @@ def test_stripped():
     check(set(named) <= set(before), "no such pools: %s" % (set(named) - set(before)))
     check(sum(named.values()) > 0.8 * report.totals["addressed"],
           "pools of only %s of %s faults" % (named, report.totals["addressed"]))
+
+
+@test
+def test_socket():
+    """Debian's, and what its stats socket says of its connections: all of them, by pool, and whose
+    each fault is. Of every other connection, which sleeps on, nothing is hit but tasks: to wake one
+    is to move it in a tree."""
+    with warm("haproxy", fewer(900, 300), 2) as (proxy, clients, before, group):
+        report, awake = woken(proxy, clients[::2], "--haproxy-socket", proxy.socket,
+                              first=lambda: squeeze(group, proxy, len(clients)))
+        after = proxy.pools()
+    asleep = {"127.0.0.1:%d" % port for _, port, _ in clients[1::2]}
+    tasks = sum(o["faults"] for o in report["objects"] if o["type"] == "task")
+    hit = sum(c["faults"] for c in report["connections"] if c["peer"] in asleep)
+    check(hit <= tasks, "%d faults, but %d of tasks, are those of who slept" % (hit, tasks))
+    report["connections"] = [c for c in report["connections"] if c["peer"] not in asleep]
+    check_connections(report, clients[::2], awake)
+    known(report, 0.85)
+    counts = census(report)
+    for pool in set(counts) | {"stream"}:
+        equal(counts[pool], after[pool] - before[pool], "living objects of " + pool)
+    said = [w for w in report["warnings"] if proxy.socket in w]
+    check(len(said) == 1 and " %d connections" % len(clients) in said[0], "warnings: %s" % said)
+
+
+class Impostor(threading.Thread):
+    """Listens where a stats socket is to be, and says @answer once, or over and over."""
+
+    def __init__(self, path, answer, forever):
+        threading.Thread.__init__(self, daemon=True)
+        self.answer, self.forever = answer, forever
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(path)
+        self.listener.listen(4)
+
+    def run(self):
+        with contextlib.suppress(OSError):
+            peer, _ = self.listener.accept()
+            with peer:
+                peer.sendall(self.answer)
+                while self.forever:
+                    if self.answer:
+                        peer.sendall(self.answer)
+                    elif not peer.recv(4096):
+                        break
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self.join(10)
+
+
+@cases_on_host("socket_refused", [
+    ("nobody", None, "No such file"), ("silent", (b"", True), "in time"),
+    ("garbage", (b"\0\xff%s\n0x: [\n" * 100, True), "no answer of a HAProxy"),
+    ("endless line", (b"x" * 65536, True), "no answer of a HAProxy"),
+    ("hangs up", (b"", False), "no answer of a HAProxy"),
+    ("master", (b"Unknown command, but maybe one of the following\n", True), "master"),
+    ("level", (b"Pid: 1\nPermission denied\n", False), "level")])
+def test_socket_refused(_name, impostor, word):
+    with Haproxy() as proxy, Scratch() as scratch, contextlib.ExitStack() as stack:
+        path = os.path.join(scratch, "socket")
+        if impostor:
+            stack.enter_context(Impostor(path, *impostor))
+        refused(tool("-p", proxy.pid, "-d", "1", "--haproxy-socket", path), 1, path, word)
+
+
+@test
+def test_socket_of_another():
+    with Upstream() as upstream, Tunnels("haproxy", upstream) as proxy, Haproxy() as other:
+        refused(tool("-p", other.pid, "-d", "1", "--haproxy-socket", proxy.socket), 1, proxy.socket,
+                "process %d" % proxy.pid)
+        # One of several: the others are watched as ever.
+        both = tool("-p", "%d,%d" % (other.pid, proxy.pid), "-d", "1", "--haproxy-socket",
+                    proxy.socket, "--format", "json").json()
+        check(any("process %d" % proxy.pid in w and proxy.socket in w for w in both["warnings"]),
+              "warnings: %s" % both["warnings"])
+    refused(tool("-d", "1", "--haproxy-socket", "/x", "--", "true"), 64, "--haproxy-socket")
+    refused(tool("-p", os.getpid(), "--haproxy-socket", "/x", "--provider", "none"), 64, "none")
 
 
 main()
