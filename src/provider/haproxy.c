@@ -116,6 +116,7 @@ static bool find_table(struct haproxy *h)
 {
 	uint64_t fdtab = 0, *seen;
 	uint32_t maxsock = 0;
+	struct kept *kept;
 
 	/* From 3.5 on, fdtab is each thread's own copy of the pointer. */
 	if (read_symbol(h, "_fdtab", 0, &fdtab, sizeof(fdtab)) &&
@@ -129,6 +130,11 @@ static bool find_table(struct haproxy *h)
 		if (!seen)
 			return h->maxsock;
 		h->seen = seen;
+		kept = calloc(maxsock + 1, sizeof(*kept));
+		if (!kept)
+			return h->maxsock;
+		free(h->kept);
+		h->kept = kept;
 		if (owners_resize(h->owners, maxsock))
 			return h->maxsock;
 		h->maxsock = maxsock;
@@ -273,6 +279,9 @@ static int haproxy_find(void *self, uint64_t address, uint64_t time_ns, struct f
 	    (!mapping.write || mapping.exec || mapping.shared || mapping.name[0] == '/' ||
 	     !strncmp(mapping.name, "[stack", 6)))
 		return -ENOENT;
+	/* What leads to it was not in memory when the run began. */
+	if (h->owners && !h->maxsock)
+		haproxy_refresh(h);
 	if (h->owners) {
 		uint64_t table = (uint64_t)h->maxsock * h->types.fd_bytes;
 
@@ -329,13 +338,14 @@ static void haproxy_close(void *self)
 	owners_free(h->owners);
 	told_free(h->told);
 	free(h->seen);
+	free(h->kept);
 	pools_release(&h->pools);
 	free(h);
 }
 
 /* ---- open ---- */
 
-static void find_muxes(struct haproxy *h)
+static void find_layers(struct haproxy *h)
 {
 	static const char *const names[NR_MUXES][MUX_TABLES] = {
 		[MUX_H1] = { "mux_http_ops", "mux_h1_ops" },
@@ -349,6 +359,8 @@ static void find_muxes(struct haproxy *h)
 		if (h->host->symbol(h->host, names[i / MUX_TABLES][i % MUX_TABLES], address, NULL))
 			*address = 0;
 	}
+	if (h->host->symbol(h->host, "ssl_sock", &h->tls, NULL))
+		h->tls = 0;
 }
 
 /* 0; an error when its structures cannot be walked, which is not the end of it. */
@@ -359,7 +371,7 @@ static int open_walk(struct haproxy *h)
 	if (!r && h->host->symbol(h->host, "sock_conn_iocb", &h->connection_iocb, NULL))
 		r = h->host->symbol(h->host, "conn_fd_handler", &h->connection_iocb, NULL);
 	if (!r) {
-		find_muxes(h);
+		find_layers(h);
 		r = owners_new(h->host, haproxy_visit, h, &h->owners);
 	}
 	return r;

@@ -24,6 +24,7 @@ enum shape {
 	SHAPE_H2C,
 	SHAPE_H2S,
 	SHAPE_PASS,
+	SHAPE_TLS,
 	SHAPE_TASK,
 	NR_SHAPES
 };
@@ -34,6 +35,8 @@ enum member {
 	CONNECTION_TYPE,
 	CONNECTION_MUX,
 	CONNECTION_CTX,
+	CONNECTION_XPRT,
+	CONNECTION_XPRT_CTX,
 	CONNECTION_OWNER,
 	CONNECTION_FD,
 	CONNECTION_SRC, /* a pointer, from 2.1 on */
@@ -90,6 +93,7 @@ enum member {
 	H2C_CONNECTION,
 	H2C_TASK,
 	H2C_TASKLET,
+	H2C_TABLE, /* of headers */
 	H2C_DBUF,
 	H2C_MBUF,
 	H2C_STREAMS,
@@ -98,9 +102,14 @@ enum member {
 	H2S_UP,
 	H2S_NODE,
 	H2S_RXBUF,
+	H2S_SHUT,
 	PASS_CONNECTION,
 	PASS_UP,
 	PASS_TASKLET,
+	TLS_CONNECTION,
+	TLS_TASKLET,
+	TLS_SSL,
+	TLS_EARLY,
 	TASK_CONTEXT,
 	NR_MEMBERS
 };
@@ -118,6 +127,9 @@ enum thing {
 	THING_H2C,
 	THING_H2S,
 	THING_PASS,
+	THING_TLS,
+	THING_SSL,
+	THING_TABLE,
 	THING_CHANNEL,
 	THING_TASK,
 	THING_TASKLET,
@@ -208,6 +220,12 @@ enum mux { MUX_H1, MUX_H2, MUX_PASS, NR_MUXES };
 #define MUX_TABLES 2 /* of each, one for each kind of proxy it serves */
 #define NAMES 256    /* of proxies, kept by address */
 
+/* What a visit of a descriptor found out about its client: more than the next one may. */
+struct kept {
+	uint64_t connection;
+	struct fp_connection client; /* id 0: nothing */
+};
+
 struct haproxy {
 	const struct fp_host *host;
 	struct owners *owners; /* NULL: without DWARF, only pools by tag */
@@ -220,9 +238,11 @@ struct haproxy {
 	uint64_t fdtab, connection_iocb;
 	uint32_t maxsock;
 	uint64_t *seen;	       /* the connection of each descriptor, when it was visited */
+	struct kept *kept;     /* of each descriptor */
 	uint64_t absent_page;  /* of fdtab, not to be tried again in this round; 0: none */
 	uint64_t visit_all_ns; /* when that is due again */
 	uint64_t mux[NR_MUXES][MUX_TABLES];
+	uint64_t tls;		    /* its struct xprt_ops; 0: none */
 	uint32_t tick_offset;	    /* ticks minus wall clock, ms */
 	bool ticks;		    /* is it known? */
 	struct fp_connection woken; /* of the last answer, without what is not known */

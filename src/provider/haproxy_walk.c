@@ -25,6 +25,7 @@
 #define MAX_UPS 128	      /* streams of one connection */
 #define MAX_STEPS 1024	      /* in one tree */
 #define MAX_RING 64	      /* buffers of one h2c */
+#define MAX_SSL 65536	      /* bytes of OpenSSL's structure: some 7,000 */
 #define RESOLUTION_NS 1000000 /* HAProxy's clock stands still in each round of its event loop */
 
 struct walk {
@@ -194,6 +195,7 @@ static void walk_h2s(struct walk *w, uint64_t h2c, uint64_t base)
 	if (!enter(w, &h2s, SHAPE_H2S, base, THING_H2S, H2S_H2C, h2c))
 		return;
 	add_buffers(w, THING_MUX_BUFFER, &h2s, H2S_RXBUF);
+	add(w, THING_TASKLET, view_get(&h2s, H2S_SHUT));
 	note_up(w, view_get(&h2s, H2S_UP));
 }
 
@@ -208,6 +210,8 @@ static void walk_h2(struct walk *w, uint64_t connection, uint64_t ctx)
 		return;
 	add(w, THING_TASK, view_get(&h2c, H2C_TASK));
 	add(w, THING_TASKLET, view_get(&h2c, H2C_TASKLET));
+	/* As large as the configuration says. */
+	add_sized(w, THING_TABLE, view_get(&h2c, H2C_TABLE), w->h->pools.of[THING_TABLE].size);
 	add_buffers(w, THING_MUX_BUFFER, &h2c, H2C_DBUF);
 	add_buffers(w, THING_MUX_BUFFER, &h2c, H2C_MBUF);
 	used_at(w, view_get(&h2c, H2C_IDLE));
@@ -241,7 +245,23 @@ static void walk_pass(struct walk *w, uint64_t connection, uint64_t ctx)
 	}
 }
 
-/* Adds the connection and its mux, and notes the ways up. False: it is no connection. */
+static void walk_tls(struct walk *w, uint64_t connection, uint64_t ctx)
+{
+	uint64_t ssl, chunk;
+	struct view tls;
+
+	if (!enter(w, &tls, SHAPE_TLS, ctx, THING_TLS, TLS_CONNECTION, connection))
+		return;
+	add(w, THING_TASKLET, view_get(&tls, TLS_TASKLET));
+	add_buffers(w, THING_MUX_BUFFER, &tls, TLS_EARLY);
+	/* OpenSSL's; malloc knows how large it is. */
+	ssl = view_get(&tls, TLS_SSL);
+	if (ssl > 4096 && !visit_read(w->visit, ssl - 8, &chunk, sizeof(chunk)) && chunk <= MAX_SSL)
+		add_sized(w, THING_SSL, ssl, (chunk & ~7ULL) - 8);
+}
+
+/* Adds the connection, its transport and its mux, and notes the ways up. False: it is no
+ * connection. */
 static bool walk_connection(struct walk *w, struct view *view, uint64_t base)
 {
 	static void (*const walks[NR_MUXES])(struct walk *, uint64_t, uint64_t) = {
@@ -256,6 +276,8 @@ static bool walk_connection(struct walk *w, struct view *view, uint64_t base)
 	add(w, THING_ADDRESS, view_get(view, CONNECTION_DST));
 	if (w->h->types.member[CONNECTION_HASH].size == sizeof(uint64_t))
 		add(w, THING_HASH, view_get(view, CONNECTION_HASH));
+	if (w->h->tls && view_get(view, CONNECTION_XPRT) == w->h->tls)
+		walk_tls(w, base, view_get(view, CONNECTION_XPRT_CTX));
 	if (!has(w, CONNECTION_MUX)) {
 		note_up(w, view_get(view, CONNECTION_OWNER));
 		return true;
@@ -491,6 +513,34 @@ static enum side walk_up(struct walk *w, uint64_t up)
 	return side;
 }
 
+/* What is not in memory now, and was when the descriptor was visited before. The client is the same
+ * when its session and peer are or, where that cannot be read, when the kernel says so. */
+static void remember(struct walk *w, unsigned int fd)
+{
+	const struct fp_host *host = w->h->host;
+	struct kept *kept = &w->h->kept[fd];
+	const struct fp_connection *was = &kept->client;
+	bool same = was->id && kept->connection == w->connection;
+	char peer[PEER_TEXT] = "";
+
+	if (w->client && same && was->id == w->client->id) {
+		if (!w->client->born_ns)
+			w->client->born_ns = was->born_ns;
+		if (!w->client->frontend)
+			w->client->frontend = was->frontend;
+		if (!w->client->backend)
+			w->client->backend = was->backend;
+	} else if (!w->client && same && *was->peer && host->peer &&
+		   !host->peer(host, (int)fd, peer) && !strcmp(peer, was->peer)) {
+		w->client = visit_connection(w->visit);
+		*w->client = *was;
+		w->client->used_ns = 0;
+		w->client->waiting_bytes = UINT64_MAX;
+	}
+	if (w->client)
+		*kept = (struct kept){ w->connection, *w->client };
+}
+
 void haproxy_visit(void *self, struct visit *visit, unsigned int fd)
 {
 	struct walk w = { .h = self, .visit = visit };
@@ -512,6 +562,8 @@ void haproxy_visit(void *self, struct visit *visit, unsigned int fd)
 	}
 	if (!w.client)
 		know_idle_client(&w, &view);
+	if (side != BACK)
+		remember(&w, fd);
 	if (!w.client)
 		return;
 	if (w.has_tick)

@@ -8,12 +8,15 @@ import re
 import selectors
 import shutil
 import socket
+import ssl
+import struct
+import subprocess
 import tempfile
 import threading
 import time
 
 from lab import (Cgroup, Faultprof, Haproxy, PageCluster, Proxy, Scratch, Skip, Swap, cases_on_host,
-                 check, equal, fewer, free_port, haproxy_source, main, procstat, refused,
+                 check, equal, fewer, free_port, haproxy_source, haproxy_tls_source, main, need, procstat, refused,
                  scratch_base, test, tool, wait_for, write)
 
 BATCHES = 3
@@ -85,7 +88,7 @@ class Upstream(threading.Thread):
 class Tunnels(Proxy):
     """HAProxy between its clients and an upstream, with a stats socket to be asked afterwards."""
 
-    def __init__(self, binary, upstream, cgroup=None):
+    def __init__(self, binary, upstream, cgroup=None, more=""):
         binary = shutil.which(binary) or shutil.which(binary, path="/usr/sbin:/sbin")
         if not binary:
             raise Skip("no haproxy")
@@ -108,7 +111,8 @@ frontend in-front
 	default_backend behind
 backend behind
 	server s 127.0.0.1:%d
-""" % (self.dir, self.port, upstream.port))
+%s
+""" % (self.dir, self.port, upstream.port, more))
         self.launch([binary, "-db", "-f", config], cgroup)
 
     def ask(self, command):
@@ -166,10 +170,62 @@ def open_batches(proxy, n, pause):
     return clients
 
 
+class Http2:
+    """A client of HTTP/2 with as many requests that are never answered, made by hand."""
+    PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+    SETTINGS, HEADERS, PING = 4, 1, 6
+    # GET, http, /, and the host: the first three stand in the static table.
+    REQUEST = b"\x82\x86\x84\x01\x04test"
+
+    def __init__(self, connected, streams):
+        self.socket, self.bytes = connected, b""
+        requests = b"".join(self.frame(self.HEADERS, 5, 1 + 2 * i, self.REQUEST)
+                            for i in range(streams))
+        self.socket.sendall(self.PREFACE + self.frame(self.SETTINGS, 0, 0, b"") + requests)
+        self.ping(b"%8d" % streams)
+
+    @staticmethod
+    def frame(kind, flags, stream, payload):
+        return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + \
+            struct.pack(">I", stream) + payload
+
+    def take(self, n):
+        while len(self.bytes) < n:
+            data = self.socket.recv(65536)
+            check(data, "HAProxy hung up")
+            self.bytes += data
+        taken, self.bytes = self.bytes[:n], self.bytes[n:]
+        return taken
+
+    def ping(self, what):
+        self.socket.sendall(self.frame(self.PING, 0, 0, what))
+        while True:
+            head = self.take(9)
+            payload = self.take(int.from_bytes(head[:3], "big"))
+            check(head[3] in (self.SETTINGS, self.PING, 8), "an HTTP/2 frame of type %d" % head[3])
+            if head[3] == self.PING and head[4] & 1:
+                return equal(payload, what, "the answer to a ping")
+
+    def close(self):
+        self.socket.close()
+
+
+def certificate(directory):
+    need("openssl")
+    path = os.path.join(directory, "pem")
+    done = subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+                           "-subj", "/CN=test", "-keyout", path, "-out", path + ".crt"],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
+    equal(done.returncode, 0, "openssl (%s)" % done.stdout[-200:])
+    with open(path + ".crt") as crt, open(path, "a") as pem:
+        pem.write(crt.read())
+    return path
+
+
 @contextlib.contextmanager
-def warm(binary, n, pause):
+def warm(binary, n, pause, more=""):
     with Swap(), PageCluster(0), Cgroup() as group, Upstream() as upstream, \
-            Tunnels(binary, upstream, group) as proxy:
+            Tunnels(binary, upstream, group, more) as proxy:
         before = proxy.settled_pools()
         clients = open_batches(proxy, n, pause)
         try:
@@ -270,6 +326,91 @@ def test_owners():
     for pool in set(counts) | {"stream"}:
         equal(counts[pool], after[pool] - before[pool], "living objects of " + pool)
     equal(counts["stream"], len(clients), "streams")
+
+
+@test
+def test_h2_and_tls():
+    """HTTP/2 with streams that wait, in the clear and through TLS; websockets through TLS."""
+    n, streams, ports = fewer(60, 20), 6, (free_port(), free_port(), free_port())
+    binary = haproxy_tls_source()
+    with Scratch() as scratch, socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))
+        mute.listen(4096)
+        tls = " ssl crt %s alpn h2,http/1.1" % certificate(scratch)
+        more = "".join("frontend %s\n\tbind 127.0.0.1:%d%s\n\tdefault_backend %s\n" % f for f in (
+            ("h2-clear", ports[0], " proto h2", "mute"), ("h2-tls", ports[1], tls, "mute"),
+            ("ws-tls", ports[2], tls, "behind"))) + \
+            "backend mute\n\tserver m 127.0.0.1:%d\n" % mute.getsockname()[1]
+        with warm(binary, 0, 0, more) as (proxy, _, before, group):
+            clients = open_secured(ports, n, streams)
+            try:
+                with Faultprof("-p", proxy.pid) as prof:
+                    living = prof.report()
+                after = proxy.pools()
+                report, awake = roused(proxy, clients, lambda: squeeze(group, proxy, n))
+            finally:
+                for client, _, _, _ in clients:
+                    client.close()
+    for c in report["connections"]:
+        if c["peer"] is None:
+            continue
+        # One port may be that of several, to different frontends.
+        ages = [awake[port, frontend] - when for _, port, when, frontend in clients
+                if c["peer"] == "127.0.0.1:%d" % port and c["frontend"] in (None, frontend)]
+        check(ages, "nobody is %s" % c)
+        # Of HTTP/2, streams know it: a ping does not touch them, but they were there before.
+        check(c["age_s"] is not None and any(abs(c["age_s"] - age) < 1 for age in ages),
+              "%s is not %s s old" % (c, ages))
+    check(len(report["connections"]) >= 0.7 * len(clients),
+          "only %d of %d connections were hit" % (len(report["connections"]), len(clients)))
+    # The rest is OpenSSL's own.
+    known(report, 0.5)
+    living["census"] = [row for row in living["census"] if row["type"] != "SSL"]
+    counts, types = census(living), collections.Counter()
+    for row in living["census"]:
+        types[row["type"]] += row["objects"]
+    equal((types["h2c"], types["h2s"], types["hpack_tbl"], types["ssl_sock_ctx"]),
+          (2 * n, 2 * n * streams, 2 * n, 2 * n), "h2c, h2s, hpack_tbl, ssl_sock_ctx")
+    for pool in set(counts) | {"stream"}:
+        equal(counts[pool], after[pool] - before[pool], "living objects of " + pool)
+
+
+def open_secured(ports, n, streams):
+    """[(client, port, when, frontend)], @n of each kind."""
+    context, clients = ssl._create_unverified_context(), []
+    for i in range(n):
+        for port, frontend, alpn in zip(ports, ("h2-clear", "h2-tls", "ws-tls"),
+                                        (None, "h2", "http/1.1")):
+            s = socket.create_connection(("127.0.0.1", port), timeout=20)
+            name = s.getsockname()[1]
+            if alpn:
+                context.set_alpn_protocols([alpn])
+                s = context.wrap_socket(s)
+            if alpn == "http/1.1":
+                s.sendall(HELLO)
+                check(b" 101 " in s.recv(4096), "no welcome")
+            else:
+                s = Http2(s, streams)
+            clients.append((s, name, time.monotonic(), frontend))
+        if i == n // 2:
+            time.sleep(2)
+    return clients
+
+
+def roused(proxy, clients, first):
+    awake = {}
+    with Faultprof("-p", proxy.pid) as prof:
+        time.sleep(1)
+        first()
+        for client, port, _, frontend in clients:
+            awake[port, frontend] = time.monotonic()
+            if isinstance(client, Http2):
+                client.ping(b"%8d" % port)
+            else:
+                client.sendall(b"%d" % port)
+                equal(client.recv(100), b"%d" % port, "the echo")
+        time.sleep(0.5)
+        return prof.report(), awake
 
 
 @test
