@@ -7,6 +7,7 @@ import os
 import re
 import selectors
 import shutil
+import signal
 import socket
 import ssl
 import struct
@@ -15,9 +16,10 @@ import tempfile
 import threading
 import time
 
-from lab import (Cgroup, Faultprof, Haproxy, PageCluster, Proxy, Scratch, Skip, Swap, cases_on_host,
-                 check, equal, fewer, free_port, haproxy_source, haproxy_tls_source, main, need, procstat, refused,
-                 scratch_base, test, tool, wait_for, write)
+from lab import (BUILD, Cgroup, Clients, Faultprof, Haproxy, PageCluster, Proxy, Scratch, Skip,
+                 Swap, cases_on_host, check, end, equal, fewer, free_port, haproxy_source,
+                 haproxy_tls_source, main, need, procstat, read, refused, scratch_base, start, test,
+                 test_on_host, tool, wait_for, write)
 
 BATCHES = 3
 # The long form, by hand: FAULTPROF_BATCH_PAUSE=20.
@@ -427,6 +429,97 @@ def test_stripped():
     check(set(named) <= set(before), "no such pools: %s" % (set(named) - set(before)))
     check(sum(named.values()) > 0.8 * report.totals["addressed"],
           "pools of only %s of %s faults" % (named, report.totals["addressed"]))
+
+
+class Allocations:
+    """What __pool_alloc gave and __pool_free took, of every process of a binary, as bpftrace saw it:
+    the truth about pools."""
+    PROGRAM = """
+uprobe:BINARY:__pool_alloc { @pool[tid] = arg0; }
+uretprobe:BINARY:__pool_alloc /@pool[tid]/ {
+	printf("%d + %lu %lu\\n", pid, @pool[tid], retval); delete(@pool[tid]);
+}
+uprobe:BINARY:__pool_free { printf("%d - %lu %lu\\n", pid, arg0, arg1); }
+END { clear(@pool); }"""
+
+    def __init__(self, binary):
+        need("bpftrace")
+        self.file = tempfile.TemporaryFile(mode="w+")
+        self.process = start(["bpftrace", "-B", "line", "-e",
+                              self.PROGRAM.replace("BINARY", os.path.realpath(binary))],
+                             stdin=subprocess.DEVNULL, stdout=self.file, stderr=subprocess.PIPE)
+        wait_for(lambda: "Attaching" in self.text(), 30, "bpftrace")
+        time.sleep(1)
+
+    def text(self):
+        self.file.seek(0)
+        return self.file.read()
+
+    def living(self, pid):
+        """{address: address of the pool}, at the end."""
+        time.sleep(1)
+        end(self.process, signal.SIGINT)
+        check("Lost" not in self.process.stderr.read().decode(), "bpftrace lost events")
+        living = {}
+        for line in self.text().splitlines():
+            words = line.split()
+            if len(words) != 4 or words[0] != str(pid):
+                continue
+            if words[1] == "+":
+                living[int(words[3])] = int(words[2])
+            else:
+                living.pop(int(words[3]), None)
+        return living
+
+
+def exported(pid, binary):
+    """NAME=ADDRESS of what a stripped binary exports, in this process."""
+    need("nm")
+    base = min(int(line.split("-")[0], 16) for line in read("/proc/%d/maps" % pid).splitlines()
+               if line.endswith(os.path.realpath(binary)))
+    text = subprocess.run(["nm", "-D", "--defined-only", binary], stdout=subprocess.PIPE,
+                          timeout=30).stdout.decode()
+    return ["%s=%d" % (name, base + int(address, 16)) for address, _, name in
+            (line.split() for line in text.splitlines())
+            if name in ("fdtab", "global") or name.startswith("pool_head_")]
+
+
+@test_on_host
+def test_every_tag():
+    """Every object that a stripped HAProxy has taken from a pool and not given back is found by its
+    first and last byte and one in between, under its own pool."""
+    binary = shutil.which("haproxy", path="/usr/sbin:/usr/local/sbin:" + os.environ["PATH"])
+    if not binary:
+        raise Skip("no haproxy")
+    log = Allocations(binary)
+    with Upstream() as upstream, Tunnels(binary, upstream) as proxy, Clients(proxy.port, 20):
+        clients = open_batches(proxy, 300, 0)
+        for s, _, _ in clients[::3]:
+            s.close()
+        wait_for(lambda: proxy.ask("show info").count("CurrConns: 220"), 10, "the ends of 100")
+        pools = {int(m.group(2), 16): (m.group(1)) for m in re.finditer(
+            r"Pool (\S+) \(.*@0x([0-9a-f]+)", proxy.ask("show pools"))}
+        sizes = {m.group(1): int(m.group(2)) for m in re.finditer(
+            r"Pool (\S+) \((\d+) bytes", proxy.ask("show pools"))}
+        living = log.living(proxy.pid)
+        check(len(living) > 200 * 15, "bpftrace saw %d objects" % len(living))
+        asked = [(base, base + off) for base, head in living.items()
+                 for off in (0, sizes[pools[head]] // 3, sizes[pools[head]] - 1)]
+        done = subprocess.run([os.path.join(BUILD, "tests", "pooltags"), str(proxy.pid)] +
+                              exported(proxy.pid, binary), timeout=60, stdout=subprocess.PIPE,
+                              input="".join("%d\n" % a for _, a in asked).encode())
+        for s, _, _ in clients:
+            s.close()
+    answers = done.stdout.decode().splitlines()
+    equal(answers[:1], ["ready"], "pooltags")
+    wrong = collections.Counter()
+    for (base, address), answer in zip(asked, answers[1:]):
+        if answer != "%d %s" % (base, pools[living[base]]):
+            wrong["%s of %s" % (answer.split()[-1], pools[living[base]])] += 1
+    equal(len(answers) - 1, len(asked), "answers")
+    equal(dict(wrong), {}, "what is not as bpftrace saw it, of %d" % len(asked))
+    seen = {pools[head] for head in living.values()}
+    check({"stream", "buffer"} <= seen and len(seen) > 5, "only pools %s" % seen)
 
 
 @test
