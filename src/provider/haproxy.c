@@ -18,6 +18,7 @@
 #define VISIT_ALL_NS 10000000000ULL
 #define WAKING_NS 100000000 /* one round of its event loop, with its faults */
 #define MAX_DESCRIPTORS (1U << 22)
+#define MAX_GROUPS 64 /* of threads */
 
 /* 2.6 and later: exact, and exported. How large an object is, its pool says. */
 static const struct fp_allocator pool_allocator = {
@@ -41,7 +42,7 @@ uint64_t haproxy_descriptor(struct haproxy *h, unsigned int fd)
 	int r;
 
 	if (h->absent_page && ((entry + low) & ~PAGE_MASK) == h->absent_page)
-		return h->seen[fd];
+		return h->descriptors[fd].seen;
 	if (low + 8 == high || high + 8 == low) {
 		r = h->host->read(h->host, entry + (low < high ? low : high), values,
 				  sizeof(values), &absent);
@@ -59,7 +60,7 @@ uint64_t haproxy_descriptor(struct haproxy *h, unsigned int fd)
 	/* What it was before will have to prove that it has this descriptor still. */
 	if (r == -ENODATA) {
 		h->absent_page = absent & ~PAGE_MASK;
-		return h->seen[fd];
+		return h->descriptors[fd].seen;
 	}
 	return !r && values[1] == h->connection_iocb ? values[0] : 0;
 }
@@ -105,52 +106,65 @@ static void visit_changed(struct haproxy *h, unsigned int fd)
 {
 	uint64_t connection = haproxy_descriptor(h, fd);
 
-	if (connection != h->seen[fd]) {
-		h->seen[fd] = connection;
+	if (connection != h->descriptors[fd].seen) {
+		h->descriptors[fd].seen = connection;
 		owners_visit(h->owners, fd);
 	}
+}
+
+/* How many tables there are, one behind the other. */
+static uint32_t count_tables(struct haproxy *h, uint64_t fdtab, uint32_t maxsock)
+{
+	uint64_t stride, own, bytes = (uint64_t)maxsock * h->types.fd_bytes;
+	struct fp_member pointer, groups;
+	uint32_t nr = 1, i;
+
+	if (h->host->member(h->host, "struct tgroup_ctx", "fdtab", &pointer) ||
+	    h->host->member(h->host, "struct global", "nbtgroups", &groups) ||
+	    h->host->size_of(h->host, "struct tgroup_ctx", &stride) ||
+	    read_symbol(h, "global", groups.offset, &nr, sizeof(nr)) || nr > MAX_GROUPS)
+		return 1;
+	for (i = 0; i < nr; i++)
+		if (read_symbol(h, "ha_tgroup_ctx", i * stride + pointer.offset, &own,
+				sizeof(own)) ||
+		    own != fdtab + i * bytes)
+			break;
+	return i ? i : 1;
+}
+
+static int resize(struct haproxy *h, uint32_t nr)
+{
+	struct descriptor *fresh = calloc(nr + 1, sizeof(*fresh));
+	int r = fresh ? owners_resize(h->owners, nr) : -ENOMEM;
+
+	if (r) {
+		free(fresh);
+		return r;
+	}
+	free(h->descriptors);
+	h->descriptors = fresh;
+	h->nr = nr;
+	return 0;
 }
 
 /* The table may be there only later: it is made when the configuration has been read. */
 static bool find_table(struct haproxy *h)
 {
-	uint64_t fdtab = 0, *seen;
+	uint64_t fdtab = 0, nr;
 	uint32_t maxsock = 0;
-	struct kept *kept;
 
 	/* From 3.5 on, fdtab is each thread's own copy of the pointer. */
 	if (read_symbol(h, "_fdtab", 0, &fdtab, sizeof(fdtab)) &&
 	    read_symbol(h, "fdtab", 0, &fdtab, sizeof(fdtab)))
-		return h->maxsock;
-	if (read_symbol(h, "global", h->types.maxsock.offset, &maxsock, sizeof(maxsock)) ||
-	    !fdtab || maxsock > MAX_DESCRIPTORS)
-		return h->maxsock;
-	if (maxsock != h->maxsock) {
-		seen = reallocarray(h->seen, maxsock + 1, sizeof(*seen));
-		if (!seen)
-			return h->maxsock;
-		h->seen = seen;
-		kept = calloc(maxsock + 1, sizeof(*kept));
-		if (!kept)
-			return h->maxsock;
-		free(h->kept);
-		h->kept = kept;
-		if (owners_resize(h->owners, maxsock))
-			return h->maxsock;
-		h->maxsock = maxsock;
-	}
-	if (fdtab != h->fdtab || !h->maxsock)
-		memset(h->seen, 0, h->maxsock * sizeof(*h->seen));
+		return h->nr;
+	if (read_symbol(h, "global", h->types.maxsock.offset, &maxsock, sizeof(maxsock)) || !fdtab)
+		return h->nr;
+	nr = (uint64_t)maxsock * count_tables(h, fdtab, maxsock);
+	if (nr > MAX_DESCRIPTORS || ((nr != h->nr || fdtab != h->fdtab) && resize(h, nr)))
+		return h->nr;
 	h->fdtab = fdtab;
+	h->maxsock = maxsock;
 	return true;
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000ULL + now.tv_nsec;
 }
 
 /* What the stats socket told is of use once the pools are known. */
@@ -159,7 +173,7 @@ static void check_told(struct haproxy *h)
 	const struct told *told = h->told;
 	unsigned int connections = 0;
 
-	if (!told || h->told_checked || !h->pools.nr)
+	if (!told || h->told_checked || (!h->pools.nr && h->pools_error == -ENODATA))
 		return;
 	h->told_checked = true;
 	if (!h->pools.extra)
@@ -188,6 +202,28 @@ static void check_told(struct haproxy *h)
 			told->path, (unsigned long long)told->shown.skipped, told->nr_doubtful);
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000ULL + now.tv_nsec;
+}
+
+/* They have no descriptors of their own to start from. */
+static void tell_quic(struct haproxy *h)
+{
+	uint64_t nr;
+
+	if (h->quic_told || pools_used(h->host, "pool_head_quic_conn", &nr) || !nr)
+		return;
+	h->quic_told = true;
+	h->host->warn(
+		h->host,
+		"%llu QUIC connections, at least, are not walked: their objects have no owner",
+		(unsigned long long)nr);
+}
+
 /* Descriptors that have another connection than before, and all of them now and then. Not each
  * time: to the kernel, a page that is read is in use, so what is idle would not be swapped out any
  * more. */
@@ -202,7 +238,8 @@ static void haproxy_refresh(void *self)
 	if (!h->owners || !find_table(h))
 		return;
 	haproxy_learn_ticks(h);
-	for (unsigned int fd = 0; fd < h->maxsock; fd++)
+	tell_quic(h);
+	for (unsigned int fd = 0; fd < h->nr; fd++)
 		visit_changed(h, fd);
 	if (now_ns() < h->visit_all_ns)
 		return;
@@ -214,7 +251,7 @@ static void haproxy_refresh(void *self)
 static void haproxy_present(void *self, uint64_t page)
 {
 	struct haproxy *h = self;
-	uint64_t table = (uint64_t)h->maxsock * h->types.fd_bytes, first;
+	uint64_t table = (uint64_t)h->nr * h->types.fd_bytes, first;
 
 	page &= ~PAGE_MASK;
 	if (!h->owners)
@@ -224,7 +261,7 @@ static void haproxy_present(void *self, uint64_t page)
 	if (page + PAGE_MASK >= h->fdtab && page < h->fdtab + table) {
 		first = page > h->fdtab ? (page - h->fdtab) / h->types.fd_bytes : 0;
 		for (uint64_t i = 0; i <= PAGE_MASK / h->types.fd_bytes + 1; i++)
-			if (first + i < h->maxsock)
+			if (first + i < h->nr)
 				visit_changed(h, first + i);
 	}
 	owners_present(h->owners, page);
@@ -280,10 +317,10 @@ static int haproxy_find(void *self, uint64_t address, uint64_t time_ns, struct f
 	     !strncmp(mapping.name, "[stack", 6)))
 		return -ENOENT;
 	/* What leads to it was not in memory when the run began. */
-	if (h->owners && !h->maxsock)
+	if (h->owners && !h->nr)
 		haproxy_refresh(h);
 	if (h->owners) {
-		uint64_t table = (uint64_t)h->maxsock * h->types.fd_bytes;
+		uint64_t table = (uint64_t)h->nr * h->types.fd_bytes;
 
 		if (address - h->fdtab < table) {
 			*ret = (struct fp_object){ .type = "fdtab",
@@ -337,8 +374,7 @@ static void haproxy_close(void *self)
 
 	owners_free(h->owners);
 	told_free(h->told);
-	free(h->seen);
-	free(h->kept);
+	free(h->descriptors);
 	pools_release(&h->pools);
 	free(h);
 }
@@ -395,12 +431,13 @@ static void tell_limits(const struct haproxy *h, int error)
 			      why, h->births ? " but that of those born in this run" : "");
 }
 
+/* From 3.5 on, fdtab is no variable of the whole program. */
 static bool is_haproxy(const struct fp_host *host)
 {
 	uint64_t address;
 
 	return (!host->symbol(host, "fdtab", &address, NULL) ||
-		!host->symbol(host, "_fdtab", &address, NULL)) &&
+		!host->symbol(host, "ha_tgroup_ctx", &address, NULL)) &&
 	       !host->symbol(host, "global", &address, NULL) &&
 	       (!host->symbol(host, "pool_head_buffer", &address, NULL) ||
 		!host->symbol(host, "pool2_buffer", &address, NULL));

@@ -203,6 +203,9 @@ struct pools {
  * not understood. */
 int pools_load(const struct fp_host *host, struct pools *pools);
 void pools_release(struct pools *pools);
+/* By DWARF, how many objects of the pool that the variable @name points to are in use. 0 or -errno.
+ */
+int pools_used(const struct fp_host *host, const char *name, uint64_t *ret);
 const struct pool *pools_find(const struct pools *pools, uint64_t head);
 /* Is @base, behind which @pool's tag is, where malloc gave an object of it? 0; -ENOENT; -ENODATA.
  */
@@ -220,8 +223,9 @@ enum mux { MUX_H1, MUX_H2, MUX_PASS, NR_MUXES };
 #define MUX_TABLES 2 /* of each, one for each kind of proxy it serves */
 #define NAMES 256    /* of proxies, kept by address */
 
-/* What a visit of a descriptor found out about its client: more than the next one may. */
-struct kept {
+struct descriptor {
+	uint64_t seen; /* its connection, when it was visited */
+	/* What a visit found out about its client: more than the next one may. */
 	uint64_t connection;
 	struct fp_connection client; /* id 0: nothing */
 };
@@ -234,11 +238,11 @@ struct haproxy {
 	int pools_error; /* of the last pools_load() */
 	bool births;
 	struct told *told; /* by the stats socket; NULL: it was not asked */
-	bool told_checked;
+	bool told_checked, quic_told;
 	uint64_t fdtab, connection_iocb;
-	uint32_t maxsock;
-	uint64_t *seen;	       /* the connection of each descriptor, when it was visited */
-	struct kept *kept;     /* of each descriptor */
+	uint32_t maxsock; /* descriptors of a table */
+	uint32_t nr;	  /* of all tables: from 3.5 on, each group of threads may have its own */
+	struct descriptor *descriptors;
 	uint64_t absent_page;  /* of fdtab, not to be tried again in this round; 0: none */
 	uint64_t visit_all_ns; /* when that is due again */
 	uint64_t mux[NR_MUXES][MUX_TABLES];
@@ -252,15 +256,16 @@ struct haproxy {
 	} names[NAMES];
 };
 
-/* The connection that has the descriptor, or had it when that could be read last; 0: none. */
-uint64_t haproxy_descriptor(struct haproxy *h, unsigned int fd);
+/* @entry is one of all tables. The connection that has it, or had it when that could be read last;
+ * 0: none. */
+uint64_t haproxy_descriptor(struct haproxy *h, unsigned int entry);
 /* NULL: not known. */
 const char *haproxy_proxy_name(struct haproxy *h, uint64_t proxy);
 
 /* ---- haproxy_walk.c: what hangs on one file descriptor ---- */
 
 /* A visit_fn; @self is a struct haproxy. */
-void haproxy_visit(void *self, struct visit *visit, unsigned int fd);
+void haproxy_visit(void *self, struct visit *visit, unsigned int entry);
 
 /* ---- haproxy_clock.c ---- */
 

@@ -364,6 +364,31 @@ int pools_load(const struct fp_host *host, struct pools *pools)
 	return r ? r : result;
 }
 
+int pools_used(const struct fp_host *host, const char *name, uint64_t *ret)
+{
+	struct fp_member used, buckets = { .count = 1 };
+	const char *const names[2] = { name };
+	uint64_t head, sum = 0, absent;
+	int r = read_variable(host, names, &head);
+
+	/* From 2.9 on, spread over buckets. */
+	if (!r && host->member(host, "struct pool_head", "used", &used)) {
+		r = host->member(host, "struct pool_head", "buckets", &buckets);
+		if (!r)
+			r = host->member(host, "struct pool_head", "buckets[0].used", &used);
+	}
+	for (uint64_t i = 0; !r && head && i < buckets.count && i < MAX_POOLS; i++) {
+		uint32_t number;
+
+		r = host->read(host, head + used.offset + i * buckets.stride, &number,
+			       sizeof(number), &absent);
+		sum += r ? 0 : number;
+	}
+	if (!r)
+		*ret = sum;
+	return r;
+}
+
 void pools_release(struct pools *pools)
 {
 	free(pools->pool);

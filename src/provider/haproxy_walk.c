@@ -31,6 +31,7 @@
 struct walk {
 	struct haproxy *h;
 	struct visit *visit;
+	bool others;		      /* the kernel has the descriptor in a table of its threads */
 	uint64_t connection;	      /* that of the descriptor */
 	bool silent;		      /* what is met belongs to another descriptor */
 	struct fp_connection *client; /* NULL: not known yet */
@@ -301,7 +302,7 @@ static void write_peer(struct walk *w, const struct view *connection, char text[
 
 	if (address && !visit_read(w->visit, address, &peer, sizeof(struct sockaddr_in6)))
 		peer_text(&peer, text);
-	if (!*text && w->h->host->peer && view_read(connection, CONNECTION_FD, &fd))
+	if (!*text && !w->others && w->h->host->peer && view_read(connection, CONNECTION_FD, &fd))
 		w->h->host->peer(w->h->host, (int)fd, text);
 }
 
@@ -515,10 +516,10 @@ static enum side walk_up(struct walk *w, uint64_t up)
 
 /* What is not in memory now, and was when the descriptor was visited before. The client is the same
  * when its session and peer are or, where that cannot be read, when the kernel says so. */
-static void remember(struct walk *w, unsigned int fd)
+static void remember(struct walk *w, unsigned int entry)
 {
 	const struct fp_host *host = w->h->host;
-	struct kept *kept = &w->h->kept[fd];
+	struct descriptor *kept = &w->h->descriptors[entry];
 	const struct fp_connection *was = &kept->client;
 	bool same = was->id && kept->connection == w->connection;
 	char peer[PEER_TEXT] = "";
@@ -530,40 +531,44 @@ static void remember(struct walk *w, unsigned int fd)
 			w->client->frontend = was->frontend;
 		if (!w->client->backend)
 			w->client->backend = was->backend;
-	} else if (!w->client && same && *was->peer && host->peer &&
-		   !host->peer(host, (int)fd, peer) && !strcmp(peer, was->peer)) {
+	} else if (!w->client && same && *was->peer && !w->others && host->peer &&
+		   !host->peer(host, (int)entry, peer) && !strcmp(peer, was->peer)) {
 		w->client = visit_connection(w->visit);
 		*w->client = *was;
 		w->client->used_ns = 0;
 		w->client->waiting_bytes = UINT64_MAX;
 	}
-	if (w->client)
-		*kept = (struct kept){ w->connection, *w->client };
+	if (!w->client)
+		return;
+	kept->connection = w->connection;
+	kept->client = *w->client;
 }
 
-void haproxy_visit(void *self, struct visit *visit, unsigned int fd)
+void haproxy_visit(void *self, struct visit *visit, unsigned int entry)
 {
 	struct walk w = { .h = self, .visit = visit };
 	enum side side = NO_SIDE;
 	struct view view;
 
-	w.connection = haproxy_descriptor(w.h, fd);
+	w.others = entry >= w.h->maxsock;
+	w.connection = haproxy_descriptor(w.h, entry);
 	if (!open_view(&w, &view, SHAPE_CONNECTION, w.connection) ||
-	    !view_may_be(&view, CONNECTION_FD, fd) || !walk_connection(&w, &view, w.connection))
+	    !view_may_be(&view, CONNECTION_FD, entry % w.h->maxsock) ||
+	    !walk_connection(&w, &view, w.connection))
 		return;
 	for (unsigned int i = 0; i < w.nr_ups; i++) {
 		side = walk_up(&w, w.ups[i]);
 		/* Streams of several clients share a connection to the server. */
 		if (side == BACK && w.nr_ups > 1) {
 			if (w.client)
-				*w.client = (struct fp_connection){ .id = fd };
+				*w.client = (struct fp_connection){ .id = entry };
 			return;
 		}
 	}
 	if (!w.client)
 		know_idle_client(&w, &view);
 	if (side != BACK)
-		remember(&w, fd);
+		remember(&w, entry);
 	if (!w.client)
 		return;
 	if (w.has_tick)
