@@ -135,8 +135,8 @@ static void test_shared(void **state)
 
 	(void)state;
 	say(&shown, "Pid: 1");
-	say(&shown, "  9 : st=0x21(cl) owner=0x30000 iocb=0x7(x) back=1 cflg=0x3 sv=b/s mux=H2 "
-		    "ctx=0x30100");
+	say(&shown, "  9 : st=0x21(cl) owner=0x70000 iocb=0x7(x) back=1 cflg=0x3 sv=b/s mux=H2 "
+		    "ctx=0x70100");
 	for (unsigned int i = 1; i < 4; i++) {
 		say(&shown, "0x%x0000: [25/Nov/2026:05:10:2%u.000000] source=2001:db8::%u:40", i, i,
 		    i < 3 ? i : 2);
@@ -144,14 +144,16 @@ static void test_shared(void **state)
 		/* The second client has two streams. */
 		say(&shown, "      co0=0x%x0200 mux=H2", i < 3 ? i : 2);
 		say(&shown, "      flags=0x300 fd=%u", i < 3 ? i : 2);
-		say(&shown, "      co1=0x30000 mux=H2");
+		say(&shown, "      co1=0x70000 mux=H2, both=0x71000");
 		say(&shown, "      flags=0x300 fd=9");
 	}
 	assert_int_equal(shown_finish(&shown, NOW_US), 0);
-	assert_null(client_of(&shown, 0x30100));
+	assert_null(client_of(&shown, 0x70000));
+	assert_null(client_of(&shown, 0x70100));
+	assert_null(client_of(&shown, 0x71000));
 	assert_string_equal(client_of(&shown, 0x10100)->peer, "[2001:db8::1]:40");
 	assert_string_equal(client_of(&shown, 0x20100)->peer, "[2001:db8::2]:40");
-	assert_ptr_equal(client_of(&shown, 0x20100), client_of(&shown, 0x30000 + 0x100 - 0x10000));
+	assert_ptr_equal(client_of(&shown, 0x20100), client_of(&shown, 0x30100));
 	assert_int_equal(client_of(&shown, 0x20000)->born_us, NOW_US - 2 * SEC_US);
 	assert_int_equal(client_of(&shown, 0x20200)->fd, 2);
 	shown_release(&shown);
