@@ -1060,6 +1060,8 @@ def user_mode(report):
 
 if __name__ == "__main__":
     try:
-        print({"haproxy": haproxy_source, "nginx": nginx_source}[sys.argv[1]]())
+        for built in {"haproxy": (haproxy_source, haproxy_tls_source),
+                      "nginx": (nginx_source,)}[sys.argv[1]]:
+            print(built())
     except Skip as reason:
         print("# %s" % reason)
