@@ -5,8 +5,8 @@
  *
  * Without DWARF the offsets in struct pool_head are found, and proven, from what is known of it:
  * the pool of buffers has the name "buffer"; a ring of pointers joins all pools, among them those
- * that exported variables point to; in this order sizes never decrease; and there is exactly one
- * pair of numbers that differ by the same room for a tag in all pools. Else nothing is said.
+ * that exported variables point to; and in all pools, of many sizes, two numbers differ by the same
+ * room for a tag, and no two others say anything else. Else nothing is said.
  */
 #include "provider/haproxy.h"
 
@@ -19,6 +19,7 @@
 #define HEAD_BYTES 256 /* of a struct pool_head; what counts is at its start */
 #define NAME_BYTES 12
 #define MIN_RING 8     /* pools: fewer prove nothing */
+#define MIN_SIZES 4    /* that differ, likewise */
 #define MIN_EXPORTED 5 /* variables that point to pools, likewise */
 #define LARGEST 131072 /* bytes that are searched for a tag */
 #define PAGE 4096ULL
@@ -156,18 +157,24 @@ static bool in_ring(const struct ring *ring, uint64_t head)
 	return false;
 }
 
-static bool ascending(const struct ring *ring, uint32_t offset)
+/* May the numbers at @offset be sizes? Of all pools, and not of one kind only. */
+static bool may_be_sizes(const struct ring *ring, uint32_t offset)
 {
-	uint32_t last = 16;
+	uint32_t seen[MIN_SIZES];
+	unsigned int nr = 0;
 
 	for (unsigned int i = 0; i < ring->nr; i++) {
 		uint32_t size = word_at(ring->bytes[i], offset);
+		unsigned int k = 0;
 
-		if (size < last || size > 1 << 30 || size % 8)
+		if (size < 16 || size > 1 << 30 || size % 8)
 			return false;
-		last = size;
+		while (k < nr && seen[k] != size)
+			k++;
+		if (k == nr && nr < MIN_SIZES)
+			seen[nr++] = size;
 	}
-	return true;
+	return nr == MIN_SIZES;
 }
 
 /* How much more is at @other than at @size, the same in all; 0: it is not. */
@@ -181,25 +188,36 @@ static uint32_t difference(const struct ring *ring, uint32_t size, uint32_t othe
 	return extra;
 }
 
-/* Sets size and extra; the pair has to be the only one. */
+static bool same(const struct ring *ring, uint32_t a, uint32_t b)
+{
+	for (unsigned int i = 0; i < ring->nr; i++)
+		if (word_at(ring->bytes[i], a) != word_at(ring->bytes[i], b))
+			return false;
+	return true;
+}
+
+/* Sets size and extra. Any other pair has to say the same: from 3.2 on, a sum of sizes is there
+ * too, which is the size where no pools were merged. */
 static int find_sizes(const struct ring *ring, struct layout *layout)
 {
-	unsigned int found = 0;
+	bool found = false;
 
 	for (uint32_t size = 0; size + 4 <= layout->name; size += 4) {
-		if (!ascending(ring, size))
+		if (!may_be_sizes(ring, size))
 			continue;
 		for (uint32_t other = 0; other + 4 <= layout->name; other += 4) {
 			uint32_t extra = difference(ring, size, other);
 
 			if (extra != 8 && extra != 16)
 				continue;
+			if (found && (extra != layout->extra || !same(ring, size, layout->size)))
+				return -ENOENT;
 			layout->size = size;
 			layout->extra = extra;
-			found++;
+			found = true;
 		}
 	}
-	return found == 1 ? 0 : -ENOENT;
+	return found ? 0 : -ENOENT;
 }
 
 /* Are they all in it, the pools that the program exports? */

@@ -557,6 +557,7 @@ static void test_wild(void **state)
 #define POOLS 12
 static struct pool_head *pools[POOLS];
 
+/* In no order, as from 3.2 on, and then with the sum of the sizes that share one. */
 static void make_pools(uint32_t tag)
 {
 	struct list {
@@ -565,7 +566,8 @@ static void make_pools(uint32_t tag)
 
 	for (unsigned int i = 0; i < POOLS; i++) {
 		pools[i] = make(sizeof(*pools[i]));
-		pools[i]->size = 24 + 64 * i;
+		pools[i]->size = 24 + 64 * (i * 5 % POOLS);
+		pools[i]->pad = pools[i]->size;
 		pools[i]->alloc_sz = pools[i]->size + tag;
 		pools[i]->users = 1 + i % 3;
 		snprintf(pools[i]->name, sizeof(pools[i]->name), "pool%u", i);
@@ -606,7 +608,7 @@ static void test_tags(void **state)
 		objects[i] = make_object(pools[i]);
 	/* A pool's address where it is no tag: no chunk of that size ends there. */
 	stray = make(1024);
-	*(void **)(stray + 160 + pools[11]->size) = pools[11];
+	*(void **)(stray + 160 + pools[7]->size) = pools[7];
 	self = open_provider(false);
 	for (unsigned int i = 0; i < POOLS; i++) {
 		for (unsigned int at = 0; at < pools[i]->size; at++) {
@@ -632,14 +634,18 @@ static void test_unproven(void **state)
 	char *at;
 	void *self;
 
-	for (unsigned int flaw = 0; flaw < 5; flaw++) {
+	for (unsigned int flaw = 0; flaw < 6; flaw++) {
 		setup(state);
 		make_pools(flaw == 0 ? 0 : 8);
 		for (unsigned int i = 0; i < POOLS; i++)
+			if (flaw == 5) /* what they have in common need not be their sizes */
+				pools[i]->size = 64 + 64 * (i % 3),
+				pools[i]->alloc_sz = pools[i]->size + 8;
+		for (unsigned int i = 0; i < POOLS; i++)
 			if (flaw == 1) /* another pair that could be it */
 				pools[i]->limit = pools[i]->size - 8;
-		if (flaw == 2) /* not all in order */
-			pools[8]->size = 8;
+		if (flaw == 2) /* too small for its own list */
+			pools[8]->size = 8, pools[8]->alloc_sz = 16;
 		if (flaw == 3) /* a pool of another list */
 			exported[3] = make(sizeof(struct pool_head));
 		if (flaw == 4) /* no way round */
