@@ -123,13 +123,12 @@ static const struct {
 	const char *key;
 	enum thing thing;
 } keys[] = {
-	{ "owner", THING_CONNECTION }, { "co0", THING_CONNECTION },
-	{ "co1", THING_CONNECTION },   { "task", THING_TASK },
-	{ "txn", THING_TXN },	       { "scf", THING_STCONN },
-	{ "scb", THING_STCONN },       { "h1s", THING_H1S },
-	{ "h2s", THING_H2S },	       { "tl", THING_TASKLET },
-	{ "app0", THING_APPCTX },      { "app1", THING_APPCTX },
-	{ "sc.app", THING_STREAM },    { "data", THING_CHANNEL_BUFFER },
+	{ "owner", THING_CONNECTION },	  { "co0", THING_CONNECTION }, { "co1", THING_CONNECTION },
+	{ "task", THING_TASK },		  { "txn", THING_TXN },	       { "scf", THING_STCONN },
+	{ "scb", THING_STCONN },	  { "h1s", THING_H1S },	       { "h2s", THING_H2S },
+	{ "tl", THING_TASKLET },	  { "app0", THING_APPCTX },    { "app1", THING_APPCTX },
+	{ "sc.app", THING_STREAM },	  { "h1c", THING_H1C },	       { "h2c", THING_H2C },
+	{ "data", THING_CHANNEL_BUFFER },
 };
 
 static enum thing thing_of(const struct shown_record *record, const char *key, size_t length)
@@ -251,7 +250,7 @@ static int session_line(struct shown *shown, const char *line, const char *date)
 static int detail_line(struct shown *shown, const char *line)
 {
 	struct shown_record *record = &shown->records[shown->nr_records - 1];
-	const char *name;
+	const char *name, *table;
 	char buf[32];
 	int r;
 
@@ -264,8 +263,10 @@ static int detail_line(struct shown *shown, const char *line)
 		parse_age(record, buf);
 	r = add_objects(shown, line);
 	if (!record->side && record->connection[0] && record->fd < 0 &&
-	    value_of(line, "fd", buf, sizeof(buf)))
-		record->fd = (int32_t)strtol(buf, NULL, 10);
+	    value_of(line, "fd", buf, sizeof(buf))) {
+		table = strchr(buf, '/'); /* from 3.5 on, "1/8" */
+		record->fd = (int32_t)strtol(table ? table + 1 : buf, NULL, 10);
+	}
 	return r;
 }
 

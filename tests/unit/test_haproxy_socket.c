@@ -143,7 +143,7 @@ static void test_shared(void **state)
 		say(&shown, "  task=0x%x0100 (age=%us)", i, 4 - i);
 		/* The second client has two streams. */
 		say(&shown, "      co0=0x%x0200 mux=H2", i < 3 ? i : 2);
-		say(&shown, "      flags=0x300 fd=%u", i < 3 ? i : 2);
+		say(&shown, "      flags=0x300 fd=1/%u", i < 3 ? i : 2); /* of 3.5 */
 		say(&shown, "      co1=0x70000 mux=H2, both=0x71000");
 		say(&shown, "      flags=0x300 fd=9");
 	}
