@@ -524,13 +524,20 @@ def test_every_tag():
 
 @test
 def test_socket():
-    """Debian's, and what its stats socket says of its connections: all of them, by pool, and whose
-    each fault is. Of every other connection, which sleeps on, nothing is hit but tasks: to wake one
-    is to move it in a tree."""
+    """Debian's, and what its stats socket says of its connections: all of them, by pool, those that
+    came later too, and whose each fault is. Of every other connection, which sleeps on, nothing is
+    hit but tasks: to wake one is to move it in a tree."""
     with warm("haproxy", fewer(900, 300), 2) as (proxy, clients, before, group):
-        report, awake = woken(proxy, clients[::2], "--haproxy-socket", proxy.socket,
-                              first=lambda: squeeze(group, proxy, len(clients)))
+        later = []
+
+        def first():
+            later.extend(open_batches(proxy, 30, 0))
+            squeeze(group, proxy, len(clients))
+
+        report, awake = woken(proxy, clients[::2], "--haproxy-socket", proxy.socket, first=first)
         after = proxy.pools()
+        for s, _, _ in later:
+            s.close()
     asleep = {"127.0.0.1:%d" % port for _, port, _ in clients[1::2]}
     tasks = sum(o["faults"] for o in report["objects"] if o["type"] == "task")
     hit = sum(c["faults"] for c in report["connections"] if c["peer"] in asleep)
