@@ -353,7 +353,7 @@ static int haproxy_walk(void *self, fp_object_fn fn, void *arg)
 		return owners_walk(h->owners, fn, arg);
 	if (!h->told_checked || !h->told)
 		return 0;
-	r = told_walk(h->told, h, NULL, fn, arg);
+	r = told_walk(h->told, h, fn, arg);
 	if (r)
 		return r;
 	/* Those that came since; last, for to answer brings all of them into memory. */
@@ -363,7 +363,12 @@ static int haproxy_walk(void *self, fp_object_fn fn, void *arg)
 		return 0;
 	}
 	if (!told_check(later, h))
-		r = told_walk(later, h, h->told, fn, arg);
+		r = told_walk(later, h, fn, arg);
+	if (later->nr_doubtful)
+		h->host->warn(h->host,
+			      "the living objects: %u of those that %s told of at the end were not "
+			      "in memory, or not there any more",
+			      later->nr_doubtful, later->path);
 	told_free(later);
 	return r;
 }

@@ -230,6 +230,7 @@ int told_again(const struct told *before, struct told **ret, char *why, size_t s
 		return tell(why, size, r, "%s", strerror(-r));
 	told->path = before->path;
 	told->pid = before->pid;
+	told->before = before;
 	r = ask(told->path, &told->shown, why, size);
 	if (!r && told->shown.pid != before->shown.pid)
 		r = tell(why, size, -EINVAL, "it is that of another process by now");

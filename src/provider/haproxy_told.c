@@ -68,6 +68,11 @@ static struct told_object *object_at(const struct told *told, const struct hapro
 	return &told->objects[low];
 }
 
+static bool known_before(const struct told *told, const struct haproxy *h, uint64_t base)
+{
+	return told->before && object_at(told->before, h, base, false);
+}
+
 /* ---- what there is ---- */
 
 static int take_told(struct told *told, const struct haproxy *h)
@@ -83,7 +88,8 @@ static int take_told(struct told *told, const struct haproxy *h)
 
 		if (!find_pool(h, shown->base, &pool)) {
 			/* Flags, and structures of the configuration, are no pools' either. */
-			told->nr_doubtful += shown->thing != NR_THINGS;
+			told->nr_doubtful +=
+				shown->thing != NR_THINGS && !known_before(told, h, shown->base);
 			continue;
 		}
 		guess[shown->thing] = pool;
@@ -358,8 +364,7 @@ int told_find(struct told *told, const struct haproxy *h, uint64_t address, stru
 	return 0;
 }
 
-int told_walk(struct told *told, const struct haproxy *h, const struct told *but, fp_object_fn fn,
-	      void *arg)
+int told_walk(struct told *told, const struct haproxy *h, fp_object_fn fn, void *arg)
 {
 	struct fp_object object;
 	int r = 0;
@@ -367,7 +372,7 @@ int told_walk(struct told *told, const struct haproxy *h, const struct told *but
 	for (uint32_t i = 0; !r && i < told->nr_objects; i++) {
 		const struct told_object *its = &told->objects[i];
 
-		if ((but && object_at(but, h, its->base, false)) || !is_the_same(told, h, its))
+		if (known_before(told, h, its->base) || !is_the_same(told, h, its))
 			continue;
 		fill(told, h, its, &object);
 		r = fn(arg, &object);

@@ -28,6 +28,7 @@ struct told_object {
 struct told {
 	const char *path; /* borrowed */
 	pid_t pid;
+	const struct told *before; /* what is known from it already is left out; NULL: nothing */
 	struct shown shown;
 	bool proxied; /* peers are told by the PROXY protocol: the kernel knows other ones */
 	const char **kernel_peers; /* then: by client, as the kernel knows them; NULL: not known */
@@ -38,7 +39,7 @@ struct told {
 
 /* What was asked for process @pid, NULL if nothing was. Now the caller's. */
 struct told *told_take(pid_t pid);
-/* Asks again. 0, or -errno after filling @why with one line. */
+/* Asks again; @before has to outlive it. 0, or -errno after filling @why with one line. */
 int told_again(const struct told *before, struct told **ret, char *why, size_t size);
 void told_free(struct told *told); /* NULL is fine */
 
@@ -46,8 +47,7 @@ void told_free(struct told *told); /* NULL is fine */
 int told_check(struct told *told, const struct haproxy *h);
 /* The provider's find(): -ENOENT: none, or not the same any more. */
 int told_find(struct told *told, const struct haproxy *h, uint64_t address, struct fp_object *ret);
-/* The provider's walk(), without those that @but (NULL: none) knows too. */
-int told_walk(struct told *told, const struct haproxy *h, const struct told *but, fp_object_fn fn,
-	      void *arg);
+/* The provider's walk(). */
+int told_walk(struct told *told, const struct haproxy *h, fp_object_fn fn, void *arg);
 
 #endif
