@@ -232,6 +232,10 @@ int told_again(const struct told *before, struct told **ret, char *why, size_t s
 	told->pid = before->pid;
 	told->before = before;
 	r = ask(told->path, &told->shown, why, size);
+	if (r == -EACCES)
+		tell(why, size, r,
+		     "the privilege to ask another user's socket was given up when the run began; "
+		     "run faultprof as that user to have them");
 	if (!r && told->shown.pid != before->shown.pid)
 		r = tell(why, size, -EINVAL, "it is that of another process by now");
 	if (r)

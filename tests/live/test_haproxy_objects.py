@@ -608,6 +608,12 @@ def test_socket_of_another():
                     proxy.socket, "--format", "json").json()
         check(any("process %d" % proxy.pid in w and proxy.socket in w for w in both["warnings"]),
               "warnings: %s" % both["warnings"])
+        # Root may ask before it gives up its privileges, and is told so after.
+        os.chown(proxy.socket, 65534, 65534)
+        os.chmod(proxy.socket, 0o600)
+        once = tool("-p", proxy.pid, "-d", "1", "--haproxy-socket", proxy.socket, "--format",
+                    "json").json()
+        check(any("given up" in w for w in once["warnings"]), "warnings: %s" % once["warnings"])
     refused(tool("-d", "1", "--haproxy-socket", "/x", "--", "true"), 64, "--haproxy-socket")
     refused(tool("-p", os.getpid(), "--haproxy-socket", "/x", "--provider", "none"), 64, "none")
 
