@@ -273,6 +273,11 @@ static int set_alloc_fn(struct options *o, const char *text)
 	return 0;
 }
 
+static int set_haproxy_socket(struct options *o, const char *text)
+{
+	return set_text("--haproxy-socket", text, &o->haproxy_socket);
+}
+
 static int set_sites(struct options *o, const char *text)
 {
 	unsigned long value;
@@ -352,6 +357,8 @@ static const struct {
 	  "ages of what malloc gives, from this size on (default 4096)" },
 	{ 0, "alloc-fn", "FUNCTIONS", set_alloc_fn,
 	  "and of what alloc=SYMBOL,free=SYMBOL,size=ARGUMENT give" },
+	{ 0, "haproxy-socket", "PATH", set_haproxy_socket,
+	  "ask HAProxy's stats socket, too; it swaps in its sessions for that" },
 	{ 0, "sites", "N", set_sites, "places in the code that can be told apart (default 8192)" },
 	{ 0, "ring", "KB", set_ring, "buffer for faults recorded one by one (default 4096)" },
 	{ 0, "probe", NULL, set_probe, "say what this kernel and these privileges allow" },
@@ -435,6 +442,21 @@ static int check_providers(struct options *o)
 	return -EINVAL;
 }
 
+/* It is asked before the run, and is for one provider alone. */
+static int check_socket(const struct options *o)
+{
+	if (!o->haproxy_socket || o->action != ACTION_RUN)
+		return 0;
+	if (o->command)
+		log_error("--haproxy-socket is for a process that runs already: -p, --comm or "
+			  "--cgroup");
+	else if (o->providers && !strcmp(o->providers, "none"))
+		log_error("--haproxy-socket is for the provider haproxy, not for --provider none");
+	else
+		return 0;
+	return -EINVAL;
+}
+
 int options_parse(int argc, char **argv, struct options *ret)
 {
 	struct options o = {
@@ -472,6 +494,8 @@ int options_parse(int argc, char **argv, struct options *ret)
 		o.command = argv + optind;
 	if (!r)
 		r = check_providers(&o);
+	if (!r)
+		r = check_socket(&o);
 	if (!r)
 		r = check_targets(&o, optind > 1 && !strcmp(argv[optind - 1], "--"));
 	if (r)

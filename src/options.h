@@ -33,6 +33,7 @@ struct options {
 	bool alloc_given;
 	struct fp_allocator *alloc_fns; /* owned, as their names are */
 	size_t nr_alloc_fns;
+	const char *haproxy_socket;	/* NULL: it is not asked */
 	unsigned int sites, ring_bytes; /* 0: default */
 	unsigned int verbose;
 };

@@ -22,6 +22,7 @@
 #include "collect/births.h"
 #include "collect/collector.h"
 #include "collect/command.h"
+#include "provider/haproxy_socket.h"
 #include "provider/malloc.h"
 #include "session_objects.h"
 #include "session_profile.h"
@@ -237,10 +238,26 @@ static void open_births(struct session *s)
 	provider_malloc_set(o->alloc_min, o->alloc_fns, o->nr_alloc_fns);
 }
 
+/* Before faults are counted: to answer, the proxy reads much of what it has in swap. */
+static int ask_haproxy(const struct session *s)
+{
+	const struct pid_list *targets = &s->targets.added;
+	const char *path = s->options->haproxy_socket;
+	char why[256];
+	int r = path ? provider_haproxy_ask(path, targets->pids, targets->nr, why, sizeof(why)) : 0;
+
+	if (r)
+		log_error("--haproxy-socket %s: %s", path, why);
+	return r;
+}
+
 static int start(struct session *s)
 {
-	int r = collector_start(s->collector);
+	int r = ask_haproxy(s);
 
+	if (r)
+		return r;
+	r = collector_start(s->collector);
 	if (r) {
 		log_error("cannot attach to page faults: %s; %s", strerror(-r), error_remedy(r));
 		return r;
@@ -395,6 +412,7 @@ static int report(struct session *s)
 static void release(struct session *s)
 {
 	hosts_release(&s->hosts);
+	provider_haproxy_forget();
 	births_close(s->births);
 	providers_release(&s->providers);
 	collector_free(s->collector);

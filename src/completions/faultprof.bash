@@ -5,8 +5,8 @@ _faultprof() {
 	local cur prev word i
 	local kinds='swap-in swap-cache file-read file-map zero cow shmem huge other'
 	local options='--pid --comm --cgroup --duration --output --format --top --kind --mode
-		--no-stacks --no-inherit --slow --tier --provider --alloc-min --alloc-fn --sites
-		--ring --probe --verbose --version --help'
+		--no-stacks --no-inherit --slow --tier --provider --alloc-min --alloc-fn
+		--haproxy-socket --sites --ring --probe --verbose --version --help'
 
 	COMPREPLY=()
 	cur=${COMP_WORDS[COMP_CWORD]}
@@ -41,7 +41,7 @@ _faultprof() {
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -d -- "${cur:-/sys/fs/cgroup/}")
 		;;
-	-o | --output)
+	-o | --output | --haproxy-socket)
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		;;

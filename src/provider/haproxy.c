@@ -11,12 +11,14 @@
 #include <string.h>
 #include <time.h>
 
+#include "provider/haproxy_told.h"
 #include "provider/registry.h"
 
 #define PAGE_MASK 4095ULL
 #define VISIT_ALL_NS 10000000000ULL
 #define WAKING_NS 100000000 /* one round of its event loop, with its faults */
 #define MAX_DESCRIPTORS (1U << 22)
+#define MAX_GROUPS 64 /* of threads */
 
 /* 2.6 and later: exact, and exported. How large an object is, its pool says. */
 static const struct fp_allocator pool_allocator = {
@@ -40,7 +42,7 @@ uint64_t haproxy_descriptor(struct haproxy *h, unsigned int fd)
 	int r;
 
 	if (h->absent_page && ((entry + low) & ~PAGE_MASK) == h->absent_page)
-		return h->seen[fd];
+		return h->descriptors[fd].seen;
 	if (low + 8 == high || high + 8 == low) {
 		r = h->host->read(h->host, entry + (low < high ? low : high), values,
 				  sizeof(values), &absent);
@@ -58,7 +60,7 @@ uint64_t haproxy_descriptor(struct haproxy *h, unsigned int fd)
 	/* What it was before will have to prove that it has this descriptor still. */
 	if (r == -ENODATA) {
 		h->absent_page = absent & ~PAGE_MASK;
-		return h->seen[fd];
+		return h->descriptors[fd].seen;
 	}
 	return !r && values[1] == h->connection_iocb ? values[0] : 0;
 }
@@ -104,38 +106,100 @@ static void visit_changed(struct haproxy *h, unsigned int fd)
 {
 	uint64_t connection = haproxy_descriptor(h, fd);
 
-	if (connection != h->seen[fd]) {
-		h->seen[fd] = connection;
+	if (connection != h->descriptors[fd].seen) {
+		h->descriptors[fd].seen = connection;
 		owners_visit(h->owners, fd);
 	}
+}
+
+/* How many tables there are, one behind the other. */
+static uint32_t count_tables(struct haproxy *h, uint64_t fdtab, uint32_t maxsock)
+{
+	uint64_t stride, own, bytes = (uint64_t)maxsock * h->types.fd_bytes;
+	struct fp_member pointer, groups;
+	uint32_t nr = 1, i;
+
+	if (h->host->member(h->host, "struct tgroup_ctx", "fdtab", &pointer) ||
+	    h->host->member(h->host, "struct global", "nbtgroups", &groups) ||
+	    h->host->size_of(h->host, "struct tgroup_ctx", &stride) ||
+	    read_symbol(h, "global", groups.offset, &nr, sizeof(nr)) || nr > MAX_GROUPS)
+		return 1;
+	for (i = 0; i < nr; i++)
+		if (read_symbol(h, "ha_tgroup_ctx", i * stride + pointer.offset, &own,
+				sizeof(own)) ||
+		    own != fdtab + i * bytes)
+			break;
+	return i ? i : 1;
+}
+
+static int resize(struct haproxy *h, uint32_t nr)
+{
+	struct descriptor *fresh = calloc(nr + 1, sizeof(*fresh));
+	int r = fresh ? owners_resize(h->owners, nr) : -ENOMEM;
+
+	if (r) {
+		free(fresh);
+		return r;
+	}
+	free(h->descriptors);
+	h->descriptors = fresh;
+	h->nr = nr;
+	return 0;
 }
 
 /* The table may be there only later: it is made when the configuration has been read. */
 static bool find_table(struct haproxy *h)
 {
-	uint64_t fdtab = 0, *seen;
+	uint64_t fdtab = 0, nr;
 	uint32_t maxsock = 0;
 
 	/* From 3.5 on, fdtab is each thread's own copy of the pointer. */
 	if (read_symbol(h, "_fdtab", 0, &fdtab, sizeof(fdtab)) &&
 	    read_symbol(h, "fdtab", 0, &fdtab, sizeof(fdtab)))
-		return h->maxsock;
-	if (read_symbol(h, "global", h->types.maxsock.offset, &maxsock, sizeof(maxsock)) ||
-	    !fdtab || maxsock > MAX_DESCRIPTORS)
-		return h->maxsock;
-	if (maxsock != h->maxsock) {
-		seen = reallocarray(h->seen, maxsock + 1, sizeof(*seen));
-		if (!seen)
-			return h->maxsock;
-		h->seen = seen;
-		if (owners_resize(h->owners, maxsock))
-			return h->maxsock;
-		h->maxsock = maxsock;
-	}
-	if (fdtab != h->fdtab || !h->maxsock)
-		memset(h->seen, 0, h->maxsock * sizeof(*h->seen));
+		return h->nr;
+	if (read_symbol(h, "global", h->types.maxsock.offset, &maxsock, sizeof(maxsock)) || !fdtab)
+		return h->nr;
+	nr = (uint64_t)maxsock * count_tables(h, fdtab, maxsock);
+	if (nr > MAX_DESCRIPTORS || ((nr != h->nr || fdtab != h->fdtab) && resize(h, nr)))
+		return h->nr;
 	h->fdtab = fdtab;
+	h->maxsock = maxsock;
 	return true;
+}
+
+/* What the stats socket told is of use once the pools are known. */
+static void check_told(struct haproxy *h)
+{
+	const struct told *told = h->told;
+	unsigned int connections = 0;
+
+	if (!told || h->told_checked || (!h->pools.nr && h->pools_error == -ENODATA))
+		return;
+	h->told_checked = true;
+	if (!h->pools.extra)
+		h->host->warn(
+			h->host,
+			"what %s says is of no use: before HAProxy 2.6, or built without tags "
+			"in its pools, nothing proves it",
+			told->path);
+	if (!h->pools.extra || told_check(h->told, h)) {
+		told_free(h->told);
+		h->told = NULL;
+		return;
+	}
+	for (uint32_t i = 0; i < told->shown.nr_clients; i++)
+		connections += !told->shown.clients[i].command;
+	h->host->warn(h->host,
+		      "%s was asked %s, and told of %u connections: HAProxy walked through all of "
+		      "them, and so swapped them in; these faults are not counted",
+		      told->path, h->owners ? "before the run" : "before and after the run",
+		      connections);
+	if (told->shown.skipped || told->nr_doubtful)
+		h->host->warn(
+			h->host,
+			"of what %s said, %llu parts were not understood, and %u objects were "
+			"not there any more",
+			told->path, (unsigned long long)told->shown.skipped, told->nr_doubtful);
 }
 
 static uint64_t now_ns(void)
@@ -144,6 +208,20 @@ static uint64_t now_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return now.tv_sec * 1000000000ULL + now.tv_nsec;
+}
+
+/* They have no descriptors of their own to start from. */
+static void tell_quic(struct haproxy *h)
+{
+	uint64_t nr;
+
+	if (h->quic_told || pools_used(h->host, "pool_head_quic_conn", &nr) || !nr)
+		return;
+	h->quic_told = true;
+	h->host->warn(
+		h->host,
+		"%llu QUIC connections, at least, are not walked: their objects have no owner",
+		(unsigned long long)nr);
 }
 
 /* Descriptors that have another connection than before, and all of them now and then. Not each
@@ -155,11 +233,13 @@ static void haproxy_refresh(void *self)
 
 	if (h->pools_error == -ENODATA)
 		h->pools_error = pools_load(h->host, &h->pools);
+	check_told(h);
 	h->absent_page = 0;
 	if (!h->owners || !find_table(h))
 		return;
 	haproxy_learn_ticks(h);
-	for (unsigned int fd = 0; fd < h->maxsock; fd++)
+	tell_quic(h);
+	for (unsigned int fd = 0; fd < h->nr; fd++)
 		visit_changed(h, fd);
 	if (now_ns() < h->visit_all_ns)
 		return;
@@ -171,7 +251,7 @@ static void haproxy_refresh(void *self)
 static void haproxy_present(void *self, uint64_t page)
 {
 	struct haproxy *h = self;
-	uint64_t table = (uint64_t)h->maxsock * h->types.fd_bytes, first;
+	uint64_t table = (uint64_t)h->nr * h->types.fd_bytes, first;
 
 	page &= ~PAGE_MASK;
 	if (!h->owners)
@@ -181,7 +261,7 @@ static void haproxy_present(void *self, uint64_t page)
 	if (page + PAGE_MASK >= h->fdtab && page < h->fdtab + table) {
 		first = page > h->fdtab ? (page - h->fdtab) / h->types.fd_bytes : 0;
 		for (uint64_t i = 0; i <= PAGE_MASK / h->types.fd_bytes + 1; i++)
-			if (first + i < h->maxsock)
+			if (first + i < h->nr)
 				visit_changed(h, first + i);
 	}
 	owners_present(h->owners, page);
@@ -236,8 +316,11 @@ static int haproxy_find(void *self, uint64_t address, uint64_t time_ns, struct f
 	    (!mapping.write || mapping.exec || mapping.shared || mapping.name[0] == '/' ||
 	     !strncmp(mapping.name, "[stack", 6)))
 		return -ENOENT;
+	/* What leads to it was not in memory when the run began. */
+	if (h->owners && !h->nr)
+		haproxy_refresh(h);
 	if (h->owners) {
-		uint64_t table = (uint64_t)h->maxsock * h->types.fd_bytes;
+		uint64_t table = (uint64_t)h->nr * h->types.fd_bytes;
 
 		if (address - h->fdtab < table) {
 			*ret = (struct fp_object){ .type = "fdtab",
@@ -253,6 +336,8 @@ static int haproxy_find(void *self, uint64_t address, uint64_t time_ns, struct f
 		if (h->absent_page)
 			r = -ENODATA;
 	}
+	if (h->told_checked && h->told && !told_find(h->told, h, address, ret))
+		return 0;
 	tagged = find_by_tag(h, address, time_ns, ret);
 	return tagged == -ENOENT ? r : tagged;
 }
@@ -260,8 +345,32 @@ static int haproxy_find(void *self, uint64_t address, uint64_t time_ns, struct f
 static int haproxy_walk(void *self, fp_object_fn fn, void *arg)
 {
 	struct haproxy *h = self;
+	struct told *later;
+	char why[256];
+	int r;
 
-	return h->owners ? owners_walk(h->owners, fn, arg) : 0;
+	if (h->owners)
+		return owners_walk(h->owners, fn, arg);
+	if (!h->told_checked || !h->told)
+		return 0;
+	r = told_walk(h->told, h, fn, arg);
+	if (r)
+		return r;
+	/* Those that came since; last, for to answer brings all of them into memory. */
+	if (told_again(h->told, &later, why, sizeof(why))) {
+		h->host->warn(h->host, "connections that came during the run: %s: %s",
+			      h->told->path, why);
+		return 0;
+	}
+	if (!told_check(later, h))
+		r = told_walk(later, h, fn, arg);
+	if (later->nr_doubtful)
+		h->host->warn(h->host,
+			      "the living objects: %u of those that %s told of at the end were not "
+			      "in memory, or not there any more",
+			      later->nr_doubtful, later->path);
+	told_free(later);
+	return r;
 }
 
 static void haproxy_close(void *self)
@@ -269,14 +378,15 @@ static void haproxy_close(void *self)
 	struct haproxy *h = self;
 
 	owners_free(h->owners);
-	free(h->seen);
+	told_free(h->told);
+	free(h->descriptors);
 	pools_release(&h->pools);
 	free(h);
 }
 
 /* ---- open ---- */
 
-static void find_muxes(struct haproxy *h)
+static void find_layers(struct haproxy *h)
 {
 	static const char *const names[NR_MUXES][MUX_TABLES] = {
 		[MUX_H1] = { "mux_http_ops", "mux_h1_ops" },
@@ -290,6 +400,8 @@ static void find_muxes(struct haproxy *h)
 		if (h->host->symbol(h->host, names[i / MUX_TABLES][i % MUX_TABLES], address, NULL))
 			*address = 0;
 	}
+	if (h->host->symbol(h->host, "ssl_sock", &h->tls, NULL))
+		h->tls = 0;
 }
 
 /* 0; an error when its structures cannot be walked, which is not the end of it. */
@@ -300,18 +412,37 @@ static int open_walk(struct haproxy *h)
 	if (!r && h->host->symbol(h->host, "sock_conn_iocb", &h->connection_iocb, NULL))
 		r = h->host->symbol(h->host, "conn_fd_handler", &h->connection_iocb, NULL);
 	if (!r) {
-		find_muxes(h);
+		find_layers(h);
 		r = owners_new(h->host, haproxy_visit, h, &h->owners);
 	}
 	return r;
 }
 
+/* Why its structures cannot be walked, and what it takes. */
+static void tell_limits(const struct haproxy *h, int error)
+{
+	const char *why =
+		error == -ENODATA ? "the binary is stripped" : "its structures are not understood";
+
+	if (h->told)
+		h->host->warn(
+			h->host,
+			"%s: connections, and their ages, are known by the stats socket alone",
+			why);
+	else
+		h->host->warn(h->host,
+			      "%s, so that objects have no connection and no age%s; install its "
+			      "debug information (haproxy-dbgsym), or give --haproxy-socket",
+			      why, h->births ? " but that of those born in this run" : "");
+}
+
+/* From 3.5 on, fdtab is no variable of the whole program. */
 static bool is_haproxy(const struct fp_host *host)
 {
 	uint64_t address;
 
 	return (!host->symbol(host, "fdtab", &address, NULL) ||
-		!host->symbol(host, "_fdtab", &address, NULL)) &&
+		!host->symbol(host, "ha_tgroup_ctx", &address, NULL)) &&
 	       !host->symbol(host, "global", &address, NULL) &&
 	       (!host->symbol(host, "pool_head_buffer", &address, NULL) ||
 		!host->symbol(host, "pool2_buffer", &address, NULL));
@@ -328,19 +459,14 @@ static int haproxy_open(const struct fp_host *host, void **ret)
 	if (!h)
 		return -ENOMEM;
 	h->host = host;
+	h->told = told_take(host->pid);
 	h->pools_error = pools_load(host, &h->pools);
 	r = open_walk(h);
 	if (r) {
 		h->births = h->pools.extra && !host->watch(host, &pool_allocator);
-		host->warn(host,
-			   "haproxy: %s, so that objects have no connection and no age%s; "
-			   "install its debug information (haproxy-dbgsym)",
-			   r == -ENODATA ? "the binary is stripped"
-					 : "its structures are not understood",
-			   h->births ? " but that of those born in this run" : "");
+		tell_limits(h, r);
 		if (h->pools_error && h->pools_error != -ENODATA)
-			host->warn(host,
-				   "haproxy: its pools are not understood either: no objects");
+			host->warn(host, "its pools are not understood either: no objects");
 	}
 	haproxy_refresh(h);
 	*ret = h;

@@ -24,6 +24,7 @@ enum shape {
 	SHAPE_H2C,
 	SHAPE_H2S,
 	SHAPE_PASS,
+	SHAPE_TLS,
 	SHAPE_TASK,
 	NR_SHAPES
 };
@@ -34,6 +35,8 @@ enum member {
 	CONNECTION_TYPE,
 	CONNECTION_MUX,
 	CONNECTION_CTX,
+	CONNECTION_XPRT,
+	CONNECTION_XPRT_CTX,
 	CONNECTION_OWNER,
 	CONNECTION_FD,
 	CONNECTION_SRC, /* a pointer, from 2.1 on */
@@ -90,6 +93,7 @@ enum member {
 	H2C_CONNECTION,
 	H2C_TASK,
 	H2C_TASKLET,
+	H2C_TABLE, /* of headers */
 	H2C_DBUF,
 	H2C_MBUF,
 	H2C_STREAMS,
@@ -98,9 +102,14 @@ enum member {
 	H2S_UP,
 	H2S_NODE,
 	H2S_RXBUF,
+	H2S_SHUT,
 	PASS_CONNECTION,
 	PASS_UP,
 	PASS_TASKLET,
+	TLS_CONNECTION,
+	TLS_TASKLET,
+	TLS_SSL,
+	TLS_EARLY,
 	TASK_CONTEXT,
 	NR_MEMBERS
 };
@@ -118,6 +127,9 @@ enum thing {
 	THING_H2C,
 	THING_H2S,
 	THING_PASS,
+	THING_TLS,
+	THING_SSL,
+	THING_TABLE,
 	THING_CHANNEL,
 	THING_TASK,
 	THING_TASKLET,
@@ -191,7 +203,14 @@ struct pools {
  * not understood. */
 int pools_load(const struct fp_host *host, struct pools *pools);
 void pools_release(struct pools *pools);
+/* By DWARF, how many objects of the pool that the variable @name points to are in use. 0 or -errno.
+ */
+int pools_used(const struct fp_host *host, const char *name, uint64_t *ret);
 const struct pool *pools_find(const struct pools *pools, uint64_t head);
+/* Is @base, behind which @pool's tag is, where malloc gave an object of it? 0; -ENOENT; -ENODATA.
+ */
+int pools_check(const struct fp_host *host, const struct pools *pools, const struct pool *pool,
+		uint64_t base);
 /* The pool of the living object at @address, by the tag behind it, and where it starts. -ENOENT:
  * none; -ENODATA: a page that would tell is not present. */
 int pools_by_tag(const struct fp_host *host, const struct pools *pools, uint64_t address,
@@ -204,6 +223,13 @@ enum mux { MUX_H1, MUX_H2, MUX_PASS, NR_MUXES };
 #define MUX_TABLES 2 /* of each, one for each kind of proxy it serves */
 #define NAMES 256    /* of proxies, kept by address */
 
+struct descriptor {
+	uint64_t seen; /* its connection, when it was visited */
+	/* What a visit found out about its client: more than the next one may. */
+	uint64_t connection;
+	struct fp_connection client; /* id 0: nothing */
+};
+
 struct haproxy {
 	const struct fp_host *host;
 	struct owners *owners; /* NULL: without DWARF, only pools by tag */
@@ -211,12 +237,16 @@ struct haproxy {
 	struct pools pools;
 	int pools_error; /* of the last pools_load() */
 	bool births;
+	struct told *told; /* by the stats socket; NULL: it was not asked */
+	bool told_checked, quic_told;
 	uint64_t fdtab, connection_iocb;
-	uint32_t maxsock;
-	uint64_t *seen;	       /* the connection of each descriptor, when it was visited */
+	uint32_t maxsock; /* descriptors of a table */
+	uint32_t nr;	  /* of all tables: from 3.5 on, each group of threads may have its own */
+	struct descriptor *descriptors;
 	uint64_t absent_page;  /* of fdtab, not to be tried again in this round; 0: none */
 	uint64_t visit_all_ns; /* when that is due again */
 	uint64_t mux[NR_MUXES][MUX_TABLES];
+	uint64_t tls;		    /* its struct xprt_ops; 0: none */
 	uint32_t tick_offset;	    /* ticks minus wall clock, ms */
 	bool ticks;		    /* is it known? */
 	struct fp_connection woken; /* of the last answer, without what is not known */
@@ -226,15 +256,16 @@ struct haproxy {
 	} names[NAMES];
 };
 
-/* The connection that has the descriptor, or had it when that could be read last; 0: none. */
-uint64_t haproxy_descriptor(struct haproxy *h, unsigned int fd);
+/* @entry is one of all tables. The connection that has it, or had it when that could be read last;
+ * 0: none. */
+uint64_t haproxy_descriptor(struct haproxy *h, unsigned int entry);
 /* NULL: not known. */
 const char *haproxy_proxy_name(struct haproxy *h, uint64_t proxy);
 
 /* ---- haproxy_walk.c: what hangs on one file descriptor ---- */
 
 /* A visit_fn; @self is a struct haproxy. */
-void haproxy_visit(void *self, struct visit *visit, unsigned int fd);
+void haproxy_visit(void *self, struct visit *visit, unsigned int entry);
 
 /* ---- haproxy_clock.c ---- */
 

@@ -5,8 +5,8 @@
  *
  * Without DWARF the offsets in struct pool_head are found, and proven, from what is known of it:
  * the pool of buffers has the name "buffer"; a ring of pointers joins all pools, among them those
- * that exported variables point to; in this order sizes never decrease; and there is exactly one
- * pair of numbers that differ by the same room for a tag in all pools. Else nothing is said.
+ * that exported variables point to; and in all pools, of many sizes, two numbers differ by the same
+ * room for a tag, and no two others say anything else. Else nothing is said.
  */
 #include "provider/haproxy.h"
 
@@ -19,6 +19,7 @@
 #define HEAD_BYTES 256 /* of a struct pool_head; what counts is at its start */
 #define NAME_BYTES 12
 #define MIN_RING 8     /* pools: fewer prove nothing */
+#define MIN_SIZES 4    /* that differ, likewise */
 #define MIN_EXPORTED 5 /* variables that point to pools, likewise */
 #define LARGEST 131072 /* bytes that are searched for a tag */
 #define PAGE 4096ULL
@@ -36,6 +37,8 @@ static const char *const thing_pools[NR_THINGS][2] = {
 	[THING_H2C] = { "pool_head_h2c" },
 	[THING_H2S] = { "pool_head_h2s" },
 	[THING_PASS] = { "pool_head_pt_ctx" },
+	[THING_TLS] = { "ssl_sock_ctx_pool" },
+	[THING_TABLE] = { "pool_head_hpack_tbl" },
 	[THING_CHANNEL] = { "pool2_channel" },
 	[THING_TASK] = { "pool_head_task", "pool2_task" },
 	[THING_TASKLET] = { "pool_head_tasklet" },
@@ -154,18 +157,24 @@ static bool in_ring(const struct ring *ring, uint64_t head)
 	return false;
 }
 
-static bool ascending(const struct ring *ring, uint32_t offset)
+/* May the numbers at @offset be sizes? Of all pools, and not of one kind only. */
+static bool may_be_sizes(const struct ring *ring, uint32_t offset)
 {
-	uint32_t last = 16;
+	uint32_t seen[MIN_SIZES];
+	unsigned int nr = 0;
 
 	for (unsigned int i = 0; i < ring->nr; i++) {
 		uint32_t size = word_at(ring->bytes[i], offset);
+		unsigned int k = 0;
 
-		if (size < last || size > 1 << 30 || size % 8)
+		if (size < 16 || size > 1 << 30 || size % 8)
 			return false;
-		last = size;
+		while (k < nr && seen[k] != size)
+			k++;
+		if (k == nr && nr < MIN_SIZES)
+			seen[nr++] = size;
 	}
-	return true;
+	return nr == MIN_SIZES;
 }
 
 /* How much more is at @other than at @size, the same in all; 0: it is not. */
@@ -179,25 +188,36 @@ static uint32_t difference(const struct ring *ring, uint32_t size, uint32_t othe
 	return extra;
 }
 
-/* Sets size and extra; the pair has to be the only one. */
+static bool same(const struct ring *ring, uint32_t a, uint32_t b)
+{
+	for (unsigned int i = 0; i < ring->nr; i++)
+		if (word_at(ring->bytes[i], a) != word_at(ring->bytes[i], b))
+			return false;
+	return true;
+}
+
+/* Sets size and extra. Any other pair has to say the same: from 3.2 on, a sum of sizes is there
+ * too, which is the size where no pools were merged. */
 static int find_sizes(const struct ring *ring, struct layout *layout)
 {
-	unsigned int found = 0;
+	bool found = false;
 
 	for (uint32_t size = 0; size + 4 <= layout->name; size += 4) {
-		if (!ascending(ring, size))
+		if (!may_be_sizes(ring, size))
 			continue;
 		for (uint32_t other = 0; other + 4 <= layout->name; other += 4) {
 			uint32_t extra = difference(ring, size, other);
 
 			if (extra != 8 && extra != 16)
 				continue;
+			if (found && (extra != layout->extra || !same(ring, size, layout->size)))
+				return -ENOENT;
 			layout->size = size;
 			layout->extra = extra;
-			found++;
+			found = true;
 		}
 	}
-	return found == 1 ? 0 : -ENOENT;
+	return found ? 0 : -ENOENT;
 }
 
 /* Are they all in it, the pools that the program exports? */
@@ -362,6 +382,31 @@ int pools_load(const struct fp_host *host, struct pools *pools)
 	return r ? r : result;
 }
 
+int pools_used(const struct fp_host *host, const char *name, uint64_t *ret)
+{
+	struct fp_member used, buckets = { .count = 1 };
+	const char *const names[2] = { name };
+	uint64_t head, sum = 0, absent;
+	int r = read_variable(host, names, &head);
+
+	/* From 2.9 on, spread over buckets. */
+	if (!r && host->member(host, "struct pool_head", "used", &used)) {
+		r = host->member(host, "struct pool_head", "buckets", &buckets);
+		if (!r)
+			r = host->member(host, "struct pool_head", "buckets[0].used", &used);
+	}
+	for (uint64_t i = 0; !r && head && i < buckets.count && i < MAX_POOLS; i++) {
+		uint32_t number;
+
+		r = host->read(host, head + used.offset + i * buckets.stride, &number,
+			       sizeof(number), &absent);
+		sum += r ? 0 : number;
+	}
+	if (!r)
+		*ret = sum;
+	return r;
+}
+
 void pools_release(struct pools *pools)
 {
 	free(pools->pool);
@@ -379,8 +424,8 @@ const struct pool *pools_find(const struct pools *pools, uint64_t head)
 
 /* A pool's address is kept in other places too. Behind an object in use it is where malloc's own
  * note of the size, before the object, says that a chunk of this pool ends. */
-static int check_chunk(const struct fp_host *host, const struct pools *pools,
-		       const struct pool *pool, uint64_t base)
+int pools_check(const struct fp_host *host, const struct pools *pools, const struct pool *pool,
+		uint64_t base)
 {
 	uint64_t chunk, wanted = (pool->size + pools->extra + 8 + 15) & ~15ULL;
 	bool mapped;
@@ -417,7 +462,7 @@ int pools_by_tag(const struct fp_host *host, const struct pools *pools, uint64_t
 			if (!pool || tag - pool->size > address || pool->size > tag - PAGE ||
 			    (tag - pool->size) % 16)
 				continue;
-			r = check_chunk(host, pools, pool, tag - pool->size);
+			r = pools_check(host, pools, pool, tag - pool->size);
 			if (!r) {
 				*ret = pool;
 				*base = tag - pool->size;

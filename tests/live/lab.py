@@ -888,6 +888,12 @@ def haproxy_source():
     return _from_source("haproxy", "haproxy-2.6", _build_haproxy)
 
 
+def haproxy_tls_source():
+    """The same, with OpenSSL."""
+    return _from_source("haproxy", "haproxy-2.6-tls", lambda place, binary:
+                        _build_haproxy(place, binary, openssl="1"))
+
+
 def nginx_source():
     """nginx of Debian's upstream source with DWARF and the stream module, built once."""
     return _from_source("nginx", "nginx-1.22", _build_nginx)
@@ -943,14 +949,15 @@ def _keep(built, binary):
     os.rename(binary + ".new", binary)
 
 
-def _build_haproxy(place, binary):
+def _build_haproxy(place, binary, openssl=""):
     need("dpkg-source")
     with Scratch() as work, open(os.path.join(place, "build.log"), "w") as log:
         sources = Sources(work, log)
         check(any(sources.run(sources.apt + ["source", "haproxy=" + version])
                   for version in ("2.6.12-1+deb12u3", "2.6.12-1+deb12u4")), "no source package")
         tree = sources.file("haproxy-")
-        make = ["make", "-j%d" % (os.cpu_count() or 1), "TARGET=linux-glibc", "USE_OPENSSL=",
+        make = ["make", "-j%d" % (os.cpu_count() or 1), "TARGET=linux-glibc",
+                "USE_OPENSSL=" + openssl,
                 "USE_ZLIB=", "USE_PCRE=", "USE_PCRE2=", "USE_LUA=", "USE_SYSTEMD=",
                 "CPU_CFLAGS=-O2", "DEBUG_CFLAGS=-g -fomit-frame-pointer", "haproxy"]
         check(sources.run(make, tree, 280), "make failed, see build.log")
@@ -1053,6 +1060,8 @@ def user_mode(report):
 
 if __name__ == "__main__":
     try:
-        print({"haproxy": haproxy_source, "nginx": nginx_source}[sys.argv[1]]())
+        for built in {"haproxy": (haproxy_source, haproxy_tls_source),
+                      "nginx": (nginx_source,)}[sys.argv[1]]:
+            print(built())
     except Skip as reason:
         print("# %s" % reason)

@@ -33,7 +33,8 @@ struct task { void *context; uint64_t pad; };
 struct session { struct date accept_date; void *origin; struct proxy *fe; };
 struct sockaddr_storage_ { struct sockaddr_in in; char pad[112]; };
 struct connection { uint8_t obj_type; void *owner; void *ctx; const void *mux;
-	struct sockaddr_storage_ *src; uint32_t fd; };
+	struct sockaddr_storage_ *src; uint32_t fd; const void *xprt; void *xprt_ctx; };
+struct ssl_sock_ctx { uint64_t pad; void *ssl; struct connection *conn; };
 struct stconn { void *sedesc; uint8_t obj_type; void *app; };
 struct sedesc { struct stconn *sc; struct connection *conn; };
 struct h1s { struct sedesc *sd; void *h1c; };
@@ -41,7 +42,10 @@ struct h1c { struct h1s *h1s; struct task *task; struct connection *conn; };
 struct stream { struct date accept_date; struct stconn *scb, *scf; struct proxy *be;
 	struct channel res, req; struct task *task; struct session *sess; uint8_t obj_type; };
 struct fdtab { void *owner; uint64_t pad[3]; const void *iocb; };
-struct global { uint64_t pad; uint32_t maxsock; };
+struct global { uint64_t pad; uint32_t maxsock, nbtgroups; };
+struct tgroup_ctx { uint64_t pad[5]; struct fdtab *fdtab; };
+struct pool_head { uint32_t limit, flags, size, users, alloc_sz, pad; struct { void *n, *p; } list;
+	char name[12]; uint32_t used; char rest[252]; };
 
 static const struct { const char *type, *path; struct fp_member is; } members[] = {
 #define M(type, path, member) \
@@ -49,6 +53,9 @@ static const struct { const char *type, *path; struct fp_member is; } members[] 
 				   sizeof(((struct type *)0)->member), 0, 0 } }
 	M(fdtab, "owner", owner), M(fdtab, "iocb", iocb),
 	M(connection, "obj_type", obj_type), M(connection, "mux", mux), M(connection, "ctx", ctx),
+	M(connection, "xprt", xprt), M(connection, "xprt_ctx", xprt_ctx),
+	M(ssl_sock_ctx, "conn", conn), M(ssl_sock_ctx, "ssl", ssl), M(tgroup_ctx, "fdtab", fdtab),
+	M(global, "nbtgroups", nbtgroups), M(pool_head, "used", used),
 	M(connection, "owner", owner), M(connection, "handle.fd", fd), M(connection, "src", src),
 	M(session, "fe", fe), M(session, "origin", origin),
 	M(session, "accept_date.tv_sec", accept_date.tv_sec),
@@ -67,7 +74,7 @@ static const struct { const char *type, *path; struct fp_member is; } members[] 
 static const struct { const char *type; uint64_t size; } sizes[] = {
 #define S(type) { "struct " #type, sizeof(struct type) }
 	S(fdtab), S(connection), S(session), S(stream), S(channel), S(buffer), S(stconn), S(sedesc),
-	S(h1c), S(h1s), S(task), S(proxy), S(global),
+	S(ssl_sock_ctx), S(tgroup_ctx), S(h1c), S(h1s), S(task), S(proxy), S(global),
 	{ "struct sockaddr_storage", sizeof(struct sockaddr_storage_) },
 };
 /* clang-format on */
@@ -81,7 +88,10 @@ static bool has_dwarf;
 static struct fdtab *table;
 static struct global the_global;
 static void *exported[6]; /* pools; buffers first */
-static const char iocb, other_iocb, mux_h1;
+static struct tgroup_ctx groups[3];
+static struct pool_head *quic_pool;
+static char kernel_peer[64], warning[256];
+static const char iocb, other_iocb, mux_h1, ssl_sock;
 static unsigned int reads;
 
 static void *make(size_t size)
@@ -116,6 +126,8 @@ static int fake_read(const struct fp_host *host, uint64_t address, void *buf, si
 	(void)host;
 	reads++;
 	if (within(address, size, &table, sizeof(table)) ||
+	    within(address, size, groups, sizeof(groups)) ||
+	    within(address, size, &quic_pool, sizeof(quic_pool)) ||
 	    within(address, size, &the_global, sizeof(the_global)) ||
 	    within(address, size, exported, sizeof(exported))) {
 		memcpy(buf, (void *)address, size);
@@ -143,6 +155,9 @@ static int fake_symbol(const struct fp_host *host, const char *name, uint64_t *a
 			{ "global", &the_global },
 			{ "sock_conn_iocb", &iocb },
 			{ "mux_h1_ops", &mux_h1 },
+			{ "ssl_sock", &ssl_sock },
+			{ "ha_tgroup_ctx", groups },
+			{ "pool_head_quic_conn", &quic_pool },
 			{ "pool_head_buffer", &exported[0] },
 			{ "pool_head_stream", &exported[1] },
 			{ "pool_head_session", &exported[2] },
@@ -215,8 +230,21 @@ static int fake_watch(const struct fp_host *host, const struct fp_allocator *all
 
 static void fake_warn(const struct fp_host *host, const char *format, ...)
 {
+	va_list args;
+
 	(void)host;
-	(void)format;
+	va_start(args, format);
+	vsnprintf(warning, sizeof(warning), format, args);
+	va_end(args);
+}
+
+static int fake_peer(const struct fp_host *host, int fd, char text[64])
+{
+	(void)host;
+	if (fd != 5 || !*kernel_peer)
+		return -ENOTCONN;
+	strcpy(text, kernel_peer);
+	return 0;
 }
 
 static const char *fake_intern(const struct fp_host *host, const char *text)
@@ -244,6 +272,7 @@ static const struct fp_host host = {
 	.watch = fake_watch,
 	.warn = fake_warn,
 	.intern = fake_intern,
+	.peer = fake_peer,
 };
 
 /* A tunnel: client, stream, server. Each structure is on a page of its own. */
@@ -326,7 +355,11 @@ static int setup(void **state)
 	used = PAGE;
 	table = make(FDS * sizeof(*table));
 	the_global.maxsock = FDS;
+	the_global.nbtgroups = 1;
 	memset(exported, 0, sizeof(exported));
+	memset(groups, 0, sizeof(groups));
+	quic_pool = NULL;
+	*kernel_peer = *warning = 0;
 	front = make_proxy("front");
 	back = make_proxy("back");
 	return 0;
@@ -521,33 +554,26 @@ static void test_wild(void **state)
 
 /* ---- without DWARF: a pool_head of no version that there was ---- */
 
-struct list {
-	void *n, *p;
-};
-
-struct pool_head {
-	uint32_t limit, flags, size, users, alloc_sz, pad;
-	struct list list;
-	char name[12];
-	char rest[256];
-};
-
 #define POOLS 12
 static struct pool_head *pools[POOLS];
 
+/* In no order, as from 3.2 on, and then with the sum of the sizes that share one. */
 static void make_pools(uint32_t tag)
 {
-	struct list *ring = make(512), *last = ring;
+	struct list {
+		void *n, *p;
+	} *ring = make(512), *last = ring;
 
 	for (unsigned int i = 0; i < POOLS; i++) {
 		pools[i] = make(sizeof(*pools[i]));
-		pools[i]->size = 24 + 64 * i;
+		pools[i]->size = 24 + 64 * (i * 5 % POOLS);
+		pools[i]->pad = pools[i]->size;
 		pools[i]->alloc_sz = pools[i]->size + tag;
 		pools[i]->users = 1 + i % 3;
 		snprintf(pools[i]->name, sizeof(pools[i]->name), "pool%u", i);
 		pools[i]->list.p = last;
 		last->n = &pools[i]->list;
-		last = &pools[i]->list;
+		last = (void *)&pools[i]->list;
 	}
 	last->n = ring;
 	ring->p = last;
@@ -582,7 +608,7 @@ static void test_tags(void **state)
 		objects[i] = make_object(pools[i]);
 	/* A pool's address where it is no tag: no chunk of that size ends there. */
 	stray = make(1024);
-	*(void **)(stray + 160 + pools[11]->size) = pools[11];
+	*(void **)(stray + 160 + pools[7]->size) = pools[7];
 	self = open_provider(false);
 	for (unsigned int i = 0; i < POOLS; i++) {
 		for (unsigned int at = 0; at < pools[i]->size; at++) {
@@ -608,14 +634,18 @@ static void test_unproven(void **state)
 	char *at;
 	void *self;
 
-	for (unsigned int flaw = 0; flaw < 5; flaw++) {
+	for (unsigned int flaw = 0; flaw < 6; flaw++) {
 		setup(state);
 		make_pools(flaw == 0 ? 0 : 8);
 		for (unsigned int i = 0; i < POOLS; i++)
+			if (flaw == 5) /* what they have in common need not be their sizes */
+				pools[i]->size = 64 + 64 * (i % 3),
+				pools[i]->alloc_sz = pools[i]->size + 8;
+		for (unsigned int i = 0; i < POOLS; i++)
 			if (flaw == 1) /* another pair that could be it */
 				pools[i]->limit = pools[i]->size - 8;
-		if (flaw == 2) /* not all in order */
-			pools[8]->size = 8;
+		if (flaw == 2) /* too small for its own list */
+			pools[8]->size = 8, pools[8]->alloc_sz = 16;
 		if (flaw == 3) /* a pool of another list */
 			exported[3] = make(sizeof(struct pool_head));
 		if (flaw == 4) /* no way round */
@@ -627,6 +657,129 @@ static void test_unproven(void **state)
 	}
 }
 
+/* ---- what an earlier look has found out ---- */
+
+/* With the stream absent, and then the session too: the client is who it was, as old as it was. */
+static void test_remembered(void **state)
+{
+	struct fp_object object;
+	struct tunnel t;
+	uint64_t id;
+	void *self;
+
+	(void)state;
+	make_tunnel(&t, 5, 4711, 2000);
+	self = open_provider(true);
+	assert_int_equal(find(self, t.h1c[0], &object), 0);
+	id = object.connection->id;
+	set_absent(t.stream, true);
+	assert_int_equal(find(self, t.h1c[0], &object), 0);
+	assert_int_equal(object.born_ns, 1000 * SEC + SEC / 2);
+	assert_string_equal(object.connection->backend, "back");
+	set_absent(t.session, true);
+	strcpy(kernel_peer, "192.0.2.1:4711");
+	assert_int_equal(find(self, t.h1c[0], &object), 0);
+	assert_non_null(object.connection);
+	assert_int_equal(object.connection->id, id);
+	assert_int_equal(object.connection->used_ns, 0);
+	assert_int_equal(object.born_ns, 1000 * SEC + SEC / 2);
+	/* Another one, with the same descriptor and at the same address. */
+	strcpy(kernel_peer, "192.0.2.1:4712");
+	assert_int_equal(find(self, t.h1c[0], &object), 0);
+	assert_null(object.connection);
+	set_absent(t.session, false);
+	t.conn[0]->src->in.sin_port = htons(4712);
+	assert_int_equal(find(self, t.h1c[0], &object), 0);
+	assert_string_equal(object.connection->peer, "192.0.2.1:4712");
+	assert_int_equal(object.born_ns, 0);
+	provider_haproxy.close(self);
+}
+
+static void test_tls(void **state)
+{
+	struct ssl_sock_ctx *ctx;
+	struct fp_object object;
+	struct tunnel t, u;
+	char *openssl;
+	void *self;
+
+	(void)state;
+	make_tunnel(&t, 5, 4711, 2000);
+	make_tunnel(&u, 9, 4712, 3000);
+	MAKE(ctx);
+	next_page();
+	openssl = (char *)make(6016) + 16;
+	*(uint64_t *)(openssl - 8) = 6000 | 1;
+	*ctx = (struct ssl_sock_ctx){ .conn = t.conn[0], .ssl = openssl };
+	t.conn[0]->xprt = &ssl_sock;
+	t.conn[0]->xprt_ctx = ctx;
+	self = open_provider(true);
+	expect(self, ctx, "ssl_sock_ctx", "192.0.2.1:4711");
+	expect(self, openssl, "SSL", "192.0.2.1:4711");
+	assert_int_equal(find(self, openssl + 5991, &object), 0);
+	assert_int_equal(find(self, openssl + 5992, &object), -ENOENT);
+	/* It is another one's, or the connection has another transport. */
+	ctx->conn = u.conn[0];
+	assert_int_equal(find(self, ctx, &object), -ENOENT);
+	ctx->conn = t.conn[0];
+	assert_int_equal(find(self, ctx, &object), -ENOENT); /* nobody has looked since */
+	provider_haproxy.refresh(self);
+	t.conn[0]->xprt = &other_iocb;
+	assert_int_equal(find(self, ctx, &object), -ENOENT);
+	provider_haproxy.close(self);
+}
+
+/* Each group of threads has a table: they have the same descriptors for different connections. */
+static void test_groups(void **state)
+{
+	struct fp_object object;
+	struct tunnel t, u;
+	void *self;
+
+	(void)state;
+	the_global.nbtgroups = 3;
+	the_global.maxsock = FDS / 4;
+	for (unsigned int i = 0; i < 3; i++)
+		groups[i].fdtab = table + i * (FDS / 4);
+	make_tunnel(&t, 5, 4711, 2000);
+	make_tunnel(&u, 2 * (FDS / 4) + 5, 4712, 3000);
+	u.conn[0]->fd = 5;
+	u.conn[1]->fd = 6;
+	self = open_provider(true);
+	expect(self, t.h1s[1], "h1s", "192.0.2.1:4711");
+	expect(self, u.h1s[1], "h1s", "192.0.2.1:4712");
+	expect(self, u.h1c[0], "h1c", "192.0.2.1:4712");
+	/* What the kernel says of descriptor 5 is of another connection. */
+	strcpy(kernel_peer, "192.0.2.1:4711");
+	u.conn[0]->src = NULL;
+	assert_int_equal(find(self, u.h1c[0], &object), 0);
+	assert_string_equal(object.connection->peer, "");
+	provider_haproxy.close(self);
+	/* One table for all. */
+	groups[1].fdtab = groups[2].fdtab = table;
+	self = open_provider(true);
+	expect(self, t.h1s[1], "h1s", "192.0.2.1:4711");
+	assert_int_equal(find(self, u.h1s[1], &object), -ENOENT);
+	provider_haproxy.close(self);
+}
+
+static void test_quic(void **state)
+{
+	void *self;
+
+	(void)state;
+	quic_pool = make(sizeof(*quic_pool));
+	self = open_provider(true);
+	assert_null(strstr(warning, "QUIC"));
+	quic_pool->used = 17;
+	provider_haproxy.refresh(self);
+	assert_memory_equal(warning, "17 QUIC", 7);
+	*warning = 0;
+	provider_haproxy.refresh(self);
+	assert_string_equal(warning, "");
+	provider_haproxy.close(self);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -636,6 +789,10 @@ int main(void)
 		cmocka_unit_test_setup(test_wild, setup),
 		cmocka_unit_test_setup(test_tags, setup),
 		cmocka_unit_test_setup(test_unproven, setup),
+		cmocka_unit_test_setup(test_remembered, setup),
+		cmocka_unit_test_setup(test_tls, setup),
+		cmocka_unit_test_setup(test_groups, setup),
+		cmocka_unit_test_setup(test_quic, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
