@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* One record after the other, for recording_read.c. */
+#ifndef COLLECT_RECORDING_PARSE_H
+#define COLLECT_RECORDING_PARSE_H
+
+#include "base/bytes.h"
+#include "base/intern.h"
+#include "collect/recording_read.h"
+
+struct recorded_stack {
+	size_t first; /* in ips */
+	unsigned int nr;
+};
+
+struct recorded_site {
+	struct fault fault; /* its coordinates */
+	uint64_t ips[3];
+};
+
+/* What later records refer to, by their numbers less 1. */
+struct recording_index {
+	struct strings strings; /* owns all texts */
+	const char **texts;
+	size_t nr_texts;
+	struct binary **binaries;
+	size_t nr_binaries;
+	uint64_t *ips;
+	size_t nr_ips;
+	struct recorded_stack *stacks;
+	size_t nr_stacks;
+	struct recorded_site *sites;
+	size_t nr_sites;
+	struct object_kind *kinds;
+	size_t nr_kinds;
+	struct fp_connection *connections;
+	size_t nr_connections;
+	size_t nr_images, nr_regions;	   /* of all images */
+	uint64_t fault_ns, address;	   /* of the last fault */
+	uint64_t now_ns, base, connection; /* of the last living object */
+	bool has_run, has_end;
+};
+
+/* Takes one record. 0; -EBADMSG: it is not what a writer writes; -ENOMEM; what a visitor
+ * returned. */
+int recording_parse(struct recording *recording, const struct recording_visitor *visitor,
+		    uint64_t type, struct cursor *body);
+void recording_index_free(struct recording_index *index); /* NULL is fine */
+
+#endif
