@@ -79,8 +79,8 @@ int recorder_begin(struct recorder *r, pid_t command)
 				&r->writer);
 	if (!error)
 		error = output_publish(&r->output);
-	r->tick_ns = run.begin_ns + TICK_NS;
-	return tell(r, error);
+	r->tick_ns = run.begin_ns;
+	return error ? tell(r, error) : recorder_tick(r, run.begin_ns, false);
 }
 
 int recorder_fault(struct recorder *r, const struct fault *fault,

@@ -4,24 +4,29 @@
 #include <stdlib.h>
 #include <string.h>
 
-void bytes_put(struct bytes *b, const void *data, size_t nr)
+void bytes_reserve(struct bytes *b, size_t nr)
 {
 	size_t room = b->room ? b->room : 256;
 	uint8_t *more;
 
-	if (b->failed || !nr)
-		return;
 	while (room - b->nr < nr)
 		room *= 2;
-	if (room != b->room) {
-		more = realloc(b->data, room);
-		if (!more) {
-			b->failed = true;
-			return;
-		}
-		b->data = more;
-		b->room = room;
+	if (b->failed || room == b->room)
+		return;
+	more = realloc(b->data, room);
+	if (!more) {
+		b->failed = true;
+		return;
 	}
+	b->data = more;
+	b->room = room;
+}
+
+void bytes_put(struct bytes *b, const void *data, size_t nr)
+{
+	bytes_reserve(b, nr);
+	if (b->failed || !nr)
+		return;
 	memcpy(b->data + b->nr, data, nr);
 	b->nr += nr;
 }

@@ -17,6 +17,8 @@ struct bytes {
 	bool failed;
 };
 
+/* Makes room for @nr more bytes, to be filled at data + nr. */
+void bytes_reserve(struct bytes *bytes, size_t nr);
 void bytes_put(struct bytes *bytes, const void *data, size_t nr);
 void bytes_number(struct bytes *bytes, uint64_t value);
 void bytes_signed(struct bytes *bytes, int64_t value);

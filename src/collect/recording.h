@@ -4,12 +4,13 @@
  * at any time. Not the report itself: addresses, not names, so that it is small while it is
  * written, and can be named on another machine by the build IDs of the binaries.
  *
- * The format. A head of RECORDING_HEAD_BYTES: magic, version, machine, checksum. Then chunks: the
- * bytes of the payload and their CRC-32, 4 bytes each, little-endian, and the payload: records. A
- * record is its type, the number of bytes of its body, and the body; numbers, also in bodies, as in
- * base/bytes.h. Whoever reads it skips records of types that it does not know, and what stands in a
- * body behind what it knows: that is how the format grows. Only a change that an old reader would
- * get wrong raises the version, and then it refuses.
+ * The format. A head of RECORDING_HEAD_BYTES: magic, version, machine, checksum. Then chunks: how
+ * many bytes follow, how many they are unpacked, the CRC-32 of these two and of what follows, each
+ * 4 bytes and little-endian; and the bytes, packed by zlib unless the two numbers are one: records.
+ * A record is its type, the number of bytes of its body, and the body; numbers, also in bodies, as
+ * in base/bytes.h. Whoever reads it skips records of types that it does not know, and what stands
+ * in a body behind what it knows: that is how the format grows. Only a change that an old reader
+ * would get wrong raises the version, and then it refuses.
  *
  * It is only ever appended to. A chunk is written about once a second, or when it is full, so a
  * file that was cut off anywhere, or is still being written, is whole up to its last whole chunk;
@@ -27,7 +28,8 @@
 #define RECORDING_VERSION 1
 #define RECORDING_HEAD_BYTES 16 /* magic; version and machine, 2 bytes each; CRC-32 of these */
 #define RECORDING_MACHINE 62	/* x86-64, as in an ELF file */
-#define RECORDING_CHUNK_BYTES (1U << 20) /* a payload is never longer */
+#define RECORDING_CHUNK_HEAD_BYTES 12
+#define RECORDING_CHUNK_BYTES (1U << 20) /* one is never longer, packed or unpacked */
 
 enum recording_type {
 	RECORDING_RUN = 1,    /* struct recording_run */

@@ -152,29 +152,40 @@ int recording_fault(struct recording_writer *w, const struct fault *fault,
 	return fault->site ? put_counted(w, fault) : put_single(w, fault, answer);
 }
 
+/* Those of one connection often follow each other. */
+static void put_owner(struct recording_writer *w, struct bytes *body,
+		      const struct fp_connection *connection)
+{
+	struct fp_connection *last = &w->connection;
+	bool same = connection && connection->id == last->id &&
+		    connection->born_ns == last->born_ns &&
+		    connection->resolution_ns == last->resolution_ns;
+
+	bytes_number(body, !connection ? 0 : same ? 1 : 2);
+	if (!connection || same)
+		return;
+	bytes_signed(body, (int64_t)(connection->id - last->id));
+	recording_put_time(body, connection->born_ns, last->born_ns);
+	bytes_number(body, connection->resolution_ns);
+	*last = *connection;
+}
+
 int recording_live(struct recording_writer *w, uint32_t pid, const char *provider,
 		   const struct fp_object *object, uint64_t now_ns, uint64_t present_bytes,
 		   uint64_t swapped_bytes)
 {
-	const struct fp_connection *connection = object->connection;
 	uint64_t kind = kind_of(w, provider, object->type, object->pool);
 	struct bytes *body = recording_body(w);
 
 	bytes_number(body, pid);
 	bytes_number(body, kind);
 	bytes_signed(body, (int64_t)(now_ns - w->now_ns));
+	put_owner(w, body, object->connection);
 	bytes_signed(body, (int64_t)(object->base - w->base));
 	bytes_number(body, object->size);
 	bytes_number(body, present_bytes);
 	bytes_number(body, swapped_bytes);
-	put_age(body, object, now_ns);
-	bytes_number(body, connection != NULL);
-	if (connection) {
-		bytes_signed(body, (int64_t)(connection->id - w->connection));
-		recording_put_time(body, connection->born_ns, now_ns);
-		bytes_number(body, connection->resolution_ns);
-		w->connection = connection->id;
-	}
+	put_age(body, object, w->connection.born_ns);
 	w->now_ns = now_ns;
 	w->base = object->base;
 	return recording_emit_body(w, RECORDING_LIVE);

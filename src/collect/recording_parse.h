@@ -34,11 +34,42 @@ struct recording_index {
 	size_t nr_kinds;
 	struct fp_connection *connections;
 	size_t nr_connections;
-	size_t nr_images, nr_regions;	   /* of all images */
-	uint64_t fault_ns, address;	   /* of the last fault */
-	uint64_t now_ns, base, connection; /* of the last living object */
+	size_t nr_images, nr_regions;	 /* of all images */
+	uint64_t fault_ns, address;	 /* of the last fault */
+	uint64_t now_ns, base;		 /* of the last living object */
+	struct fp_connection connection; /* of the last one that had one */
 	bool has_run, has_end;
 };
+
+struct parser {
+	struct recording *recording;
+	struct recording_index *index;
+	const struct recording_visitor *visitor;
+	struct cursor *body;
+};
+
+/* The next of the body. What cannot be makes it bad, and gives something that does no harm. */
+uint64_t parser_number(struct parser *parser);
+uint64_t parser_time(struct parser *parser, uint64_t base_ns);
+const char *parser_text(struct parser *parser); /* NULL: none */
+const char *parser_some_text(struct parser *parser);
+struct binary *parser_binary(struct parser *parser); /* NULL: none */
+struct image *parser_image(struct parser *parser);   /* NULL: bad */
+/* Returns how many, at most @max. */
+unsigned int parser_ips(struct parser *parser, uint64_t *ips, unsigned int max);
+void parser_coordinates(struct parser *parser, struct fault *fault);
+
+/* recording_visit.c: what visitors hear of. As recording_parse(). */
+int parse_counted(struct parser *parser);
+int parse_fault(struct parser *parser);
+int parse_live(struct parser *parser);
+int parse_run(struct parser *parser);
+int parse_target(struct parser *parser);
+int parse_added(struct parser *parser);
+int parse_provider(struct parser *parser);
+int parse_warning(struct parser *parser);
+int parse_tick(struct parser *parser);
+int parse_end(struct parser *parser);
 
 /* Takes one record. 0; -EBADMSG: it is not what a writer writes; -ENOMEM; what a visitor
  * returned. */

@@ -12,7 +12,7 @@ struct told_image;
 struct recording_writer {
 	int fd, error;
 	off_t whole; /* where the file's last whole chunk ends; -1: it cannot be cut there */
-	struct bytes chunk, body, key;
+	struct bytes chunk, packed, body, key;
 	struct told *told;
 	uint64_t nr_told[RECORDING_END + 1]; /* by type */
 	struct told_image *images;
@@ -20,7 +20,8 @@ struct recording_writer {
 	recording_build_id_fn build_id;
 	void *build_id_arg;
 	uint64_t begin_ns, fault_ns, now_ns; /* what times are told from */
-	uint64_t address, base, connection;  /* what addresses and numbers are told from */
+	uint64_t address, base;		     /* what addresses are told from */
+	struct fp_connection connection;     /* of the last living object that had one */
 };
 
 /* Appends a record, or sets @writer->error. Returns that. */

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include "collect/recording_parse.h"
 
@@ -73,22 +74,44 @@ static int parse_chunk(struct recording *recording, const struct recording_visit
 	return r;
 }
 
+/* The bytes of one chunk, as they stand in the file, and unpacked. */
+struct chunk {
+	uint8_t packed[RECORDING_CHUNK_BYTES], plain[RECORDING_CHUNK_BYTES];
+};
+
+/* -EBADMSG: they are not what was written. */
+static int unpack(struct chunk *chunk, const uint8_t *head, const uint8_t **ret)
+{
+	uint32_t nr = get_le32(head), plain = get_le32(head + 4);
+	uLongf got = plain;
+
+	if (get_le32(head + 8) != lzma_crc32(chunk->packed, nr, lzma_crc32(head, 8, 0)))
+		return -EBADMSG;
+	*ret = nr == plain ? chunk->packed : chunk->plain;
+	return nr == plain || (uncompress(chunk->plain, &got, chunk->packed, nr) == Z_OK &&
+			       got == plain)
+		       ? 0
+		       : -EBADMSG;
+}
+
 /* 1: there was one, and it was whole. 0: the recording is at its end, and says why. */
 static int read_chunk(int fd, bool locked, struct recording *recording,
-		      const struct recording_visitor *visitor, uint8_t *data)
+		      const struct recording_visitor *visitor, struct chunk *chunk)
 {
-	uint8_t head[8];
+	uint8_t head[RECORDING_CHUNK_HEAD_BYTES];
 	ssize_t n = read_all(fd, head, sizeof(head));
+	const uint8_t *plain;
 	uint32_t nr = 0;
 	int r;
 
 	if (n == sizeof(head)) {
 		nr = get_le32(head);
-		if (!nr || nr > RECORDING_CHUNK_BYTES) {
+		if (!nr || nr > RECORDING_CHUNK_BYTES ||
+		    get_le32(head + 4) > RECORDING_CHUNK_BYTES) {
 			recording->state = RECORDING_DAMAGED;
 			return 0;
 		}
-		n = read_all(fd, data, nr);
+		n = read_all(fd, chunk->packed, nr);
 	}
 	if (n < 0)
 		return (int)n;
@@ -96,9 +119,9 @@ static int read_chunk(int fd, bool locked, struct recording *recording,
 		recording->state = locked ? RECORDING_GROWING : RECORDING_CUT;
 		return 0;
 	}
-	r = lzma_crc32(data, nr, 0) == get_le32(head + 4)
-		    ? parse_chunk(recording, visitor, data, nr)
-		    : -EBADMSG;
+	r = unpack(chunk, head, &plain);
+	if (!r)
+		r = parse_chunk(recording, visitor, plain, get_le32(head + 4));
 	if (r && r != -EBADMSG)
 		return r;
 	recording->state = r ? RECORDING_DAMAGED : RECORDING_WHOLE;
@@ -111,16 +134,17 @@ static int read_chunks(int fd, struct recording *recording, const struct recordi
 {
 	/* Asked first: who writes its end meanwhile, is at its end then. */
 	bool locked = flock(fd, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK;
-	uint8_t *data = malloc(RECORDING_CHUNK_BYTES);
-	int r = data ? 1 : -ENOMEM;
+	struct chunk *chunk = malloc(sizeof(*chunk));
+	int r = chunk ? 1 : -ENOMEM;
 
 	if (!locked)
 		flock(fd, LOCK_UN);
 	while (r == 1)
-		r = read_chunk(fd, locked, recording, visitor, data);
-	free(data);
-	if (r > 0)
-		return -EBADMSG;
+		r = read_chunk(fd, locked, recording, visitor, chunk);
+	free(chunk);
+	/* Faults may have gone out before their interval did. */
+	if (recording->state != RECORDING_WHOLE && recording->index->fault_ns > recording->end_ns)
+		recording->end_ns = recording->index->fault_ns;
 	return !r && !recording->index->has_run ? -EBADMSG : r;
 }
 

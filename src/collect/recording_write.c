@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
@@ -73,17 +74,38 @@ static int put_head(struct recording_writer *w)
 	return put_whole(w, head, sizeof(head), NULL, 0);
 }
 
+/* @w->packed gets the chunk, smaller if it can be. */
+static size_t pack(struct recording_writer *w)
+{
+	uLongf nr = compressBound(w->chunk.nr);
+
+	w->packed.nr = 0;
+	bytes_reserve(&w->packed, nr);
+	if (w->packed.failed)
+		return 0;
+	if (compress2(w->packed.data, &nr, w->chunk.data, w->chunk.nr, Z_BEST_SPEED) == Z_OK &&
+	    nr < w->chunk.nr)
+		return nr;
+	memcpy(w->packed.data, w->chunk.data, w->chunk.nr);
+	return w->chunk.nr;
+}
+
 static int flush(struct recording_writer *w)
 {
-	uint8_t head[8];
+	uint8_t head[RECORDING_CHUNK_HEAD_BYTES];
+	size_t nr;
 
 	if (w->chunk.failed || w->body.failed || w->key.failed)
 		w->error = w->error ? w->error : -ENOMEM;
 	if (w->error || !w->chunk.nr)
 		return w->error;
-	put_le32(head, (uint32_t)w->chunk.nr);
-	put_le32(head + 4, lzma_crc32(w->chunk.data, w->chunk.nr, 0));
-	w->error = put_whole(w, head, sizeof(head), w->chunk.data, w->chunk.nr);
+	nr = pack(w);
+	if (!nr)
+		return w->error = -ENOMEM;
+	put_le32(head, (uint32_t)nr);
+	put_le32(head + 4, (uint32_t)w->chunk.nr);
+	put_le32(head + 8, lzma_crc32(w->packed.data, nr, lzma_crc32(head, 8, 0)));
+	w->error = put_whole(w, head, sizeof(head), w->packed.data, nr);
 	w->chunk.nr = 0;
 	return w->error;
 }
@@ -155,15 +177,12 @@ struct bytes *recording_body(struct recording_writer *w)
 	return &w->body;
 }
 
-/* Told from @base_ns; a difference of 0 is for what is not known, and that of what is not known for
- * the base itself. */
 void recording_put_time(struct bytes *body, uint64_t time_ns, uint64_t base_ns)
 {
-	if (time_ns == base_ns)
-		time_ns = 0;
-	else if (!time_ns)
-		time_ns = base_ns;
-	bytes_signed(body, (int64_t)(time_ns - base_ns));
+	uint64_t off = time_ns - base_ns;
+	uint64_t folded = off << 1 ^ ((int64_t)off < 0 ? UINT64_MAX : 0);
+
+	bytes_number(body, !time_ns ? 0 : folded < UINT64_MAX ? folded + 1 : folded);
 }
 
 /* ---- the run ---- */
@@ -202,7 +221,7 @@ int recording_begin(int fd, const struct recording_run *run, recording_build_id_
 	w->whole = lseek(fd, 0, SEEK_CUR);
 	w->build_id = build_id;
 	w->build_id_arg = arg;
-	w->begin_ns = w->fault_ns = w->now_ns = run->begin_ns;
+	w->begin_ns = w->fault_ns = w->now_ns = w->connection.born_ns = run->begin_ns;
 	flock(fd, LOCK_EX | LOCK_NB); /* without it, a reader takes it for one that was cut off */
 	r = put_head(w);
 	if (!r)
@@ -228,6 +247,7 @@ void recording_free(struct recording_writer *w)
 	}
 	recording_images_free(w);
 	bytes_release(&w->chunk);
+	bytes_release(&w->packed);
 	bytes_release(&w->body);
 	bytes_release(&w->key);
 	free(w);
