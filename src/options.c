@@ -29,6 +29,8 @@ static const struct subcommand {
 	  "Keep a run in a file, to be reported later or elsewhere." },
 	{ "report", "faultprof report", ACTION_REPORT, "[RECORDING]", 0, 1, NULL,
 	  "Print of a recording what the run would have printed." },
+	{ "archive", "faultprof archive", ACTION_ARCHIVE, "[RECORDING]", 0, 1, NULL,
+	  "Pack a recording with the files that name its faults, for another machine." },
 };
 #define NR_SUBCOMMANDS (sizeof(subcommands) / sizeof(*subcommands))
 
@@ -36,6 +38,8 @@ static const struct subcommand {
 #define BARE (1U << ACTION_RUN)
 #define RECORD (1U << ACTION_RECORD)
 #define REPORT (1U << ACTION_REPORT)
+#define ARCHIVE (1U << ACTION_ARCHIVE)
+#define READS (REPORT | ARCHIVE)
 #define MEASURES (BARE | RECORD) /* those that watch processes */
 #define PRINTS (MEASURES | REPORT)
 #define ALL UINT_MAX
@@ -61,7 +65,9 @@ static const struct {
 	{ RECORD, 'o', "output", "FILE", set_recording,
 	  "write the recording to this file (default " RECORDING_DEFAULT ")" },
 	{ RECORD, 0, "report", "FILE", set_report, "write a report as well, to this file" },
-	{ REPORT, 0, "debug-dir", "DIRECTORY", set_debug_dir,
+	{ ARCHIVE, 'o', "output", "FILE", set_output,
+	  "write this file, packed as its name says (default: RECORDING.tar.gz)" },
+	{ READS, 0, "debug-dir", "DIRECTORY", set_debug_dir,
 	  "look there, too, for the files that were recorded, by build ID" },
 	{ PRINTS, 0, "format", "FORMAT", set_format, "text (the default), json or folded" },
 	{ PRINTS, 0, "top", "N", set_top,

@@ -2,12 +2,14 @@
 #include "session_replay.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/grow.h"
 #include "base/log.h"
 #include "session_profile.h"
 
-#define MISSING_LISTED 8 /* binaries that are not here */
+#define MISSING_LISTED 8 /* binaries whose file is not here */
 
 static int on_run(void *arg, const struct recording_run *run)
 {
@@ -124,70 +126,68 @@ static int tell_end(struct replay *replay)
 	return 1;
 }
 
-/* ---- what is not here ---- */
+/* ---- the files of its binaries ---- */
 
-/* Code that could be read when it was recorded. */
-static const struct binary *missing_at(const struct tally_entry *entry, unsigned int at)
+static bool is_used(const struct replay *replay, const struct binary *binary)
+{
+	for (size_t i = 0; i < replay->nr_used; i++)
+		if (replay->used[i] == binary)
+			return true;
+	return false;
+}
+
+static int use_address(struct replay *replay, const struct tally_entry *entry, unsigned int at)
 {
 	uint64_t ip = entry->key.ip[at];
 	const struct region *region =
 		ip ? image_find(entry->key.image, ip - (at > 0), entry->time_ns) : NULL;
 	const struct binary *binary = region ? region->binary : NULL;
 
-	return binary && binary->fd < 0 && binary->path[0] != '[' &&
-			       (binary->build_id || binary->size)
-		       ? binary
-		       : NULL;
+	if (!binary || binary->path[0] == '[' || is_used(replay, binary))
+		return 0;
+	if (grow(&replay->used, replay->nr_used, sizeof(binary)))
+		return -ENOMEM;
+	replay->used[replay->nr_used++] = binary;
+	return 0;
 }
 
-static void warn_missing(struct replay *replay)
+/* What could not be read when it was recorded either is not missed. */
+static int find_files(struct replay *replay)
 {
-	const struct binary *listed[MISSING_LISTED];
-	size_t nr = 0, known;
+	const char *given = replay->options->debug_dir;
+	unsigned int told = 0;
+	int r = 0;
 
-	for (const struct tally_entry *entry = replay->tally.first; entry; entry = entry->hh.next) {
-		for (unsigned int i = 0; nr < MISSING_LISTED && i < entry->key.nr_ips; i++) {
-			const struct binary *binary = missing_at(entry, i);
+	for (struct binary *binary = replay->recording.binaries.first; binary;
+	     binary = binary->next)
+		symbolizer_find(binary, given ? given : replay->directory);
+	for (const struct tally_entry *entry = replay->tally.first; entry; entry = entry->hh.next)
+		for (unsigned int i = 0; !r && i < entry->key.nr_ips; i++)
+			r = use_address(replay, entry, i);
+	for (size_t i = 0; !r && i < replay->nr_used; i++) {
+		const struct binary *binary = replay->used[i];
 
-			for (known = 0; known < nr && listed[known] != binary;)
-				known++;
-			if (!binary || known < nr)
-				continue;
-			listed[nr++] = binary;
-			profile_warn(&replay->profile,
-				     "names of code in %s: its file is not here (build ID %s); "
-				     "--debug-dir says where it is",
-				     binary->path, binary->build_id ? binary->build_id : "none");
-		}
+		if (binary->fd >= 0 || !(binary->build_id || binary->size) ||
+		    told++ >= MISSING_LISTED)
+			continue;
+		r = profile_warn(&replay->profile,
+				 "names of code in %s: its file is not here (build ID %s); "
+				 "--debug-dir says where it is",
+				 binary->path, binary->build_id ? binary->build_id : "none");
 	}
+	return r;
 }
 
-static int complete(struct replay *replay)
+static int set_directory(struct replay *replay)
 {
-	struct recording *recording = &replay->recording;
-	int r = symbolizer_new(&replay->symbolizer);
+	const char *slash = strrchr(replay->path, '/');
 
-	if (r)
-		return r;
-	for (struct binary *binary = recording->binaries.first; binary; binary = binary->next)
-		symbolizer_find(binary, replay->options->debug_dir);
-	warn_missing(replay);
-	return profile_complete(&replay->profile, &(struct finished){
-							  .tier = recording->run.tier,
-							  .description = recording->run.description,
-							  .kinds = replay->keeper.kinds,
-							  .modes = replay->keeper.modes,
-							  .counts = &recording->counts,
-							  .images = recording->images.first,
-							  .added = &recording->added,
-							  .command = recording->run.command,
-							  .cut_stacks = replay->keeper.cut_stacks,
-							  .symbolizer = replay->symbolizer,
-							  .tally = &replay->tally,
-						  });
+	replay->directory =
+		slash ? strndup(replay->path, (size_t)(slash - replay->path) + 1) : strdup(".");
+	return replay->directory ? 0 : -ENOMEM;
 }
 
-int replay_read(struct replay *ret, const char *path, const struct options *options)
+int replay_open(struct replay *ret, const char *path, const struct options *options)
 {
 	const struct recording_visitor visitor = {
 		.arg = ret,
@@ -201,15 +201,42 @@ int replay_read(struct replay *ret, const char *path, const struct options *opti
 	int r, state;
 
 	*ret = (struct replay){ .options = options, .path = path };
-	r = profile_init(&ret->profile);
+	r = set_directory(ret);
+	if (!r)
+		r = profile_init(&ret->profile);
 	if (!r)
 		r = recording_read(path, &visitor, &ret->recording);
 	if (r)
 		return tell(ret, r);
 	ret->profile.end_ns = ret->recording.end_ns;
 	state = tell_end(ret);
-	r = complete(ret);
+	r = find_files(ret);
 	return r ? tell(ret, r) : state;
+}
+
+int replay_complete(struct replay *replay)
+{
+	const struct recording *recording = &replay->recording;
+	const char *given = replay->options->debug_dir;
+	int r = symbolizer_new(&replay->symbolizer);
+
+	if (r)
+		return tell(replay, r);
+	symbolizer_set_debug_dir(replay->symbolizer, given ? given : replay->directory);
+	r = profile_complete(&replay->profile, &(struct finished){
+						       .tier = recording->run.tier,
+						       .description = recording->run.description,
+						       .kinds = replay->keeper.kinds,
+						       .modes = replay->keeper.modes,
+						       .counts = &recording->counts,
+						       .images = recording->images.first,
+						       .added = &recording->added,
+						       .command = recording->run.command,
+						       .cut_stacks = replay->keeper.cut_stacks,
+						       .symbolizer = replay->symbolizer,
+						       .tally = &replay->tally,
+					       });
+	return tell(replay, r);
 }
 
 void replay_release(struct replay *replay)
@@ -218,4 +245,6 @@ void replay_release(struct replay *replay)
 	tally_release(&replay->tally);
 	profile_release(&replay->profile);
 	recording_release(&replay->recording);
+	free(replay->used);
+	free(replay->directory);
 }
