@@ -35,8 +35,8 @@ static const struct {
 } actions[NR_ACTIONS] = {
 	[ACTION_RUN] = { session_run, false },	       [ACTION_RECORD] = { session_run, false },
 	[ACTION_ARCHIVE] = { session_archive, false }, [ACTION_REPORT] = { session_report, false },
-	[ACTION_PROBE] = { session_probe, true },      [ACTION_VERSION] = { print_version, true },
-	[ACTION_HELP] = { print_help, true },
+	[ACTION_DIFF] = { session_diff, false },       [ACTION_PROBE] = { session_probe, true },
+	[ACTION_VERSION] = { print_version, true },    [ACTION_HELP] = { print_help, true },
 };
 
 int main(int argc, char **argv)

@@ -31,6 +31,8 @@ static const struct subcommand {
 	  "Print of a recording what the run would have printed." },
 	{ "archive", "faultprof archive", ACTION_ARCHIVE, "[RECORDING]", 0, 1, NULL,
 	  "Pack a recording with the files that name its faults, for another machine." },
+	{ "diff", "faultprof diff", ACTION_DIFF, "RECORDING RECORDING", 2, 2, options_check_diff,
+	  "Say how much more or less often the faults of the second one came." },
 };
 #define NR_SUBCOMMANDS (sizeof(subcommands) / sizeof(*subcommands))
 
@@ -39,9 +41,10 @@ static const struct subcommand {
 #define RECORD (1U << ACTION_RECORD)
 #define REPORT (1U << ACTION_REPORT)
 #define ARCHIVE (1U << ACTION_ARCHIVE)
-#define READS (REPORT | ARCHIVE)
-#define MEASURES (BARE | RECORD) /* those that watch processes */
-#define PRINTS (MEASURES | REPORT)
+#define DIFF (1U << ACTION_DIFF)
+#define READS (REPORT | ARCHIVE | DIFF) /* those that read recordings */
+#define MEASURES (BARE | RECORD)	/* those that watch processes */
+#define PRINTS (MEASURES | REPORT | DIFF)
 #define ALL UINT_MAX
 
 /* Rows of one name are for different subcommands. */
@@ -60,7 +63,7 @@ static const struct {
 	  "do not follow the processes that they start" },
 	{ MEASURES, 'd', "duration", "SECONDS", set_duration,
 	  "end after this time (else: until Ctrl-C)" },
-	{ BARE | REPORT, 'o', "output", "FILE", set_output,
+	{ BARE | REPORT | DIFF, 'o', "output", "FILE", set_output,
 	  "write the report to this file, whole, then rename it" },
 	{ RECORD, 'o', "output", "FILE", set_recording,
 	  "write the recording to this file (default " RECORDING_DEFAULT ")" },
@@ -76,7 +79,8 @@ static const struct {
 	  "only these: swap-in, swap-cache, file-read, …" },
 	{ PRINTS, 0, "mode", "MODE", set_mode,
 	  "only faults in user or in kernel mode (default: all)" },
-	{ PRINTS, 0, "no-stacks", NULL, set_no_stacks, "list functions alone, no call stacks" },
+	{ PRINTS & ~DIFF, 0, "no-stacks", NULL, set_no_stacks,
+	  "list functions alone, no call stacks" },
 	{ MEASURES, 0, "slow", "USEC", set_slow,
 	  "record faults that take so long one by one (default 1000)" },
 	{ MEASURES, 0, "tier", "TIER", set_tier,

@@ -14,6 +14,8 @@ int session_run(const struct options *options);
 int session_report(const struct options *options);
 /* A recording, and the files that name its faults elsewhere, in one. */
 int session_archive(const struct options *options);
+/* Two recordings side by side. */
+int session_diff(const struct options *options);
 /* Prints what this kernel and these privileges allow. */
 int session_probe(const struct options *options);
 

@@ -120,10 +120,15 @@ int session_archive(const struct options *options)
 	const char *path = options->nr_files ? options->files[0] : RECORDING_DEFAULT;
 	char name[PATH_MAX];
 	struct replay replay;
-	int state = replay_open(&replay, path, options), r = state;
+	int state = replay_open(&replay, path, options, NULL, NULL), r = state;
 
 	snprintf(name, sizeof(name), "%s.tar.gz", path);
-	if (state >= 0)
+	if (state >= 0) {
+		r = replay_find_files(&replay);
+		if (r)
+			log_error("out of memory");
+	}
+	if (r >= 0)
 		r = write_archive(options, &replay, options->output ? options->output : name);
 	replay_release(&replay);
 	return r ? r : state;

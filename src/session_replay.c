@@ -8,6 +8,7 @@
 #include "base/grow.h"
 #include "base/log.h"
 #include "session_profile.h"
+#include "symbolize/resolve.h"
 
 #define MISSING_LISTED 8 /* binaries whose file is not here */
 
@@ -65,6 +66,14 @@ static int on_warning(void *arg, const char *text)
 	struct replay *replay = arg;
 
 	return profile_warn(&replay->profile, "%s", text);
+}
+
+static int on_tick(void *arg, uint64_t time_ns, const struct collect_counts *counts)
+{
+	struct replay *replay = arg;
+
+	(void)counts;
+	return replay->tick ? replay->tick(replay->tick_arg, replay, time_ns) : 0;
 }
 
 /* ---- what cannot be read ---- */
@@ -151,19 +160,36 @@ static int use_address(struct replay *replay, const struct tally_entry *entry, u
 	return 0;
 }
 
-/* What could not be read when it was recorded either is not missed. */
-static int find_files(struct replay *replay)
+static const char *debug_dir(const struct replay *replay)
 {
-	const char *given = replay->options->debug_dir;
-	unsigned int told = 0;
-	int r = 0;
+	return replay->options->debug_dir ? replay->options->debug_dir : replay->directory;
+}
 
+static void open_files(struct replay *replay)
+{
 	for (struct binary *binary = replay->recording.binaries.first; binary;
 	     binary = binary->next)
-		symbolizer_find(binary, given ? given : replay->directory);
+		if (binary->fd < 0)
+			symbolizer_find(binary, debug_dir(replay));
+}
+
+int replay_find_files(struct replay *replay)
+{
+	int r = 0;
+
+	open_files(replay);
 	for (const struct tally_entry *entry = replay->tally.first; entry; entry = entry->hh.next)
 		for (unsigned int i = 0; !r && i < entry->key.nr_ips; i++)
 			r = use_address(replay, entry, i);
+	return r;
+}
+
+/* What could not be read when it was recorded either is not missed. */
+static int warn_missing(struct replay *replay)
+{
+	unsigned int told = 0;
+	int r = 0;
+
 	for (size_t i = 0; !r && i < replay->nr_used; i++) {
 		const struct binary *binary = replay->used[i];
 
@@ -178,6 +204,12 @@ static int find_files(struct replay *replay)
 	return r;
 }
 
+int replay_resolve(struct replay *replay, struct profile *profile)
+{
+	open_files(replay);
+	return resolve_tally(replay->symbolizer, &replay->tally, profile);
+}
+
 static int set_directory(struct replay *replay)
 {
 	const char *slash = strrchr(replay->path, '/');
@@ -187,7 +219,8 @@ static int set_directory(struct replay *replay)
 	return replay->directory ? 0 : -ENOMEM;
 }
 
-int replay_open(struct replay *ret, const char *path, const struct options *options)
+int replay_open(struct replay *ret, const char *path, const struct options *options,
+		replay_tick_fn tick, void *tick_arg)
 {
 	const struct recording_visitor visitor = {
 		.arg = ret,
@@ -197,11 +230,18 @@ int replay_open(struct replay *ret, const char *path, const struct options *opti
 		.target = on_target,
 		.provider = on_provider,
 		.warning = on_warning,
+		.tick = on_tick,
 	};
-	int r, state;
+	int r;
 
-	*ret = (struct replay){ .options = options, .path = path };
+	*ret = (struct replay){
+		.options = options, .path = path, .tick = tick, .tick_arg = tick_arg
+	};
 	r = set_directory(ret);
+	if (!r)
+		r = symbolizer_new(&ret->symbolizer);
+	if (!r)
+		symbolizer_set_debug_dir(ret->symbolizer, debug_dir(ret));
 	if (!r)
 		r = profile_init(&ret->profile);
 	if (!r)
@@ -209,20 +249,18 @@ int replay_open(struct replay *ret, const char *path, const struct options *opti
 	if (r)
 		return tell(ret, r);
 	ret->profile.end_ns = ret->recording.end_ns;
-	state = tell_end(ret);
-	r = find_files(ret);
-	return r ? tell(ret, r) : state;
+	return tell_end(ret);
 }
 
 int replay_complete(struct replay *replay)
 {
 	const struct recording *recording = &replay->recording;
-	const char *given = replay->options->debug_dir;
-	int r = symbolizer_new(&replay->symbolizer);
+	int r = replay_find_files(replay);
 
+	if (!r)
+		r = warn_missing(replay);
 	if (r)
 		return tell(replay, r);
-	symbolizer_set_debug_dir(replay->symbolizer, given ? given : replay->directory);
 	r = profile_complete(&replay->profile, &(struct finished){
 						       .tier = recording->run.tier,
 						       .description = recording->run.description,

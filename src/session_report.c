@@ -20,7 +20,7 @@ int session_report(const struct options *options)
 		return r;
 	}
 	state = replay_open(&replay, options->nr_files ? options->files[0] : RECORDING_DEFAULT,
-			    options);
+			    options, NULL, NULL);
 	r = state < 0 ? state : replay_complete(&replay);
 	how.stacks = replay.keeper.stacks;
 	if (!r)

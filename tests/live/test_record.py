@@ -1,15 +1,19 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 """Recordings: their report is that of the run, whole or cut off, here or elsewhere."""
+import json
 import os
 import re
 import resource
+import shutil
 import signal
 import struct
 import subprocess
+import tarfile
+import time
 import zlib
 
-from lab import (FAULTPROF, Cgroup, PageCluster, Scratch, Swap, Target, as_user,
+from lab import (FAULTPROF, FAULTS, Cgroup, PageCluster, Scratch, Swap, Target, as_user,
                  cases_on_host, check, equal, main, read, refused, start, test_on_host,
                  tool, wait_for)
 
@@ -126,6 +130,49 @@ def test_counted():
         equal(replayed(path, "--top", "0").out, read(report), "the report of the recording")
         sizes = [size for kind, size in records(path) if kind in (SITE, COUNTED)]
         check(sum(sizes) / len(sizes) <= 32, "%d bytes in %d records" % (sum(sizes), len(sizes)))
+
+
+@test_on_host
+def test_archive():
+    """Without the program, there are no names; with what the archive holds, there are again."""
+    with Scratch() as place:
+        program, path, there = (os.path.join(place, name) for name in ("gone", "run.fp", "there"))
+        shutil.copy(FAULTS, program)
+        done = tool("record", "-o", path, "--", program, "now", "300")
+        equal(done.rc, 0, "exit code (%s)" % done.err.strip())
+        here = replayed(path)
+        check("zero_faults faults.c:" in here.out, "no names in " + here.out)
+        equal(tool("archive", path).rc, 0, "exit code of archive")
+        refused(tool("archive", path, "-o", os.path.join(place, "run.what")), 1, "run.what", ".tar")
+        os.unlink(program)
+        nameless = replayed(path).out
+        check("zero_faults faults.c:" not in nameless and "its file is not here" in nameless,
+              "reported is " + nameless)
+        with tarfile.open(path + ".tar.gz") as archive:
+            archive.extractall(there)
+        check(not os.path.exists(os.path.join(place, "run.what")), "there is a part of an archive")
+        equal(replayed(os.path.join(there, "run.fp")).out, here.out, "the report elsewhere")
+        equal(replayed(path, "--debug-dir", there).out, here.out, "the report with --debug-dir")
+
+
+@test_on_host
+def test_diff():
+    """The faults of both, each once; and nothing of it differs from itself."""
+    with Scratch() as place, Target("sites", 512) as target:
+        path = os.path.join(place, "run.fp")
+        recorder = Recorder("-o", path, "-p", target.pid)
+        time.sleep(2.5)
+        target.go()
+        equal(recorder.stop(), 0, "exit code")
+        diff = json.loads(tool("diff", path, path, "--format", "json").out)
+        for side in "a", "b":
+            equal(diff[side]["faults"], 512, "faults")
+            equal(sum(k[side]["faults"] for k in diff["kinds"]), 512, "faults by kind")
+            equal(sum(s[side]["faults"] for s in diff["symbols"]), 512, "faults by symbol")
+        equal([s["verdict"] for s in diff["symbols"]], ["noise"], "verdicts")
+        refused(tool("diff", path), 64, "diff")
+        refused(tool("diff", path, path, "--format", "folded"), 64, "folded", "json")
+        refused(tool("diff", path, place + "/none"), 1, place + "/none")
 
 
 @test_on_host
