@@ -79,7 +79,7 @@ static int gather(const struct profile *profile, bool stacks, struct lines *line
 	for (size_t i = 0; i < profile->nr_symbols; i++) {
 		const struct profile_symbol *symbol = profile->symbols[i];
 		const char *frames[] = { symbol->symbol, symbol->via };
-		uint64_t faults = symbol->stall.faults - (stacks ? symbol->in_stacks : 0);
+		uint64_t faults = stacks ? symbol->loose.faults : symbol->stall.faults;
 
 		if (!faults)
 			continue;
