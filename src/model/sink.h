@@ -16,6 +16,7 @@ struct sink_options {
 struct sink {
 	const char *name; /* as --format takes it */
 	const char *help; /* one line */
+	bool binary;	  /* nothing for a terminal */
 	unsigned int top; /* rows a table unless the user says; 0: all */
 	/* Returns 0 or -errno; a write error stays in ferror(@out). */
 	int (*write)(const struct profile *profile, const struct sink_options *options, FILE *out);
