@@ -22,7 +22,8 @@ struct sink {
 	int (*write)(const struct profile *profile, const struct sink_options *options, FILE *out);
 };
 
-extern const struct sink sink_text, sink_json, sink_csv, sink_folded, sink_pprof, sink_speedscope;
+extern const struct sink sink_text, sink_json, sink_csv, sink_folded, sink_pprof, sink_speedscope,
+	sink_flamegraph;
 
 /* NULL when there is no sink of that name. */
 const struct sink *sink_find(const char *name);

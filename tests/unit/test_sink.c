@@ -381,7 +381,7 @@ static void test_registry(void **unused)
 	(void)unused;
 	for (const struct sink *sink; (sink = sink_at(nr)); nr++)
 		assert_ptr_equal(sink_find(sink->name), sink);
-	assert_int_equal(nr, 6);
+	assert_int_equal(nr, 7);
 	assert_ptr_equal(sink_find("text"), &sink_text);
 	assert_null(sink_find("xml"));
 	assert_null(sink_find(""));
