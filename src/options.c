@@ -27,7 +27,7 @@ static const struct subcommand {
 	  "Which code of a process stalls on page faults, on what kind, and for how long." },
 	{ "record", "faultprof record", ACTION_RECORD, NULL, 0, 0, options_check_record,
 	  "Keep a run in a file, to be reported later or elsewhere." },
-	{ "report", "faultprof report", ACTION_REPORT, "[RECORDING]", 0, 1, NULL,
+	{ "report", "faultprof report", ACTION_REPORT, "[RECORDING]", 0, 1, options_check_report,
 	  "Print of a recording what the run would have printed." },
 	{ "archive", "faultprof archive", ACTION_ARCHIVE, "[RECORDING]", 0, 1, NULL,
 	  "Pack a recording with the files that name its faults, for another machine." },
@@ -72,7 +72,8 @@ static const struct {
 	  "write this file, packed as its name says (default: RECORDING.tar.gz)" },
 	{ READS, 0, "debug-dir", "DIRECTORY", set_debug_dir,
 	  "look there, too, for the files that were recorded, by build ID" },
-	{ PRINTS, 0, "format", "FORMAT", set_format, "text (the default), json or folded" },
+	{ PRINTS, 0, "format", "FORMAT", set_format,
+	  "of the report; help lists them (default: text)" },
 	{ PRINTS, 0, "top", "N", set_top,
 	  "rows in each table; 0: all (default: text 20, others all)" },
 	{ PRINTS, 0, "kind", "KIND[,KIND]", set_kinds,
@@ -147,6 +148,14 @@ void options_help(const struct options *options)
 			printf("  %-26s %s\n", subcommands[i].name, subcommands[i].help);
 	}
 	printf("\nExit status: 0 done, 1 failed, 64 wrong usage. See faultprof(8).\n");
+}
+
+void options_formats(void)
+{
+	const struct sink *sink;
+
+	for (unsigned int i = 0; (sink = sink_at(i)); i++)
+		printf("%-12s %s\n", sink->name, sink->help);
 }
 
 /* ---- parsing ---- */

@@ -19,6 +19,7 @@ enum action {
 	ACTION_ARCHIVE,
 	ACTION_DIFF,
 	ACTION_PROBE,
+	ACTION_FORMATS,
 	ACTION_VERSION,
 	ACTION_HELP,
 	NR_ACTIONS,
@@ -65,5 +66,6 @@ struct options {
 int options_parse(int argc, char **argv, struct options *ret);
 void options_release(struct options *options);
 void options_help(const struct options *options);
+void options_formats(void); /* each with its help line */
 
 #endif

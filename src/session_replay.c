@@ -18,6 +18,7 @@ static int on_run(void *arg, const struct recording_run *run)
 	const struct options *o = replay->options;
 
 	replay->profile.begin_ns = run->begin_ns;
+	replay->profile.begin_date_ns = run->begin_date_ns;
 	replay->keeper = (struct keeper){
 		.kinds = o->kinds & run->kinds,
 		.modes = o->modes & run->modes,

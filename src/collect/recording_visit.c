@@ -166,7 +166,7 @@ int parse_run(struct parser *p)
 	run->stacks = parser_number(p);
 	run->slow_ns = parser_number(p);
 	run->begin_ns = parser_number(p);
-	run->wall_ns = parser_number(p);
+	run->begin_date_ns = parser_number(p);
 	run->command = (pid_t)cursor_bounded(p->body, INT_MAX);
 	if (p->body->bad || index->has_run)
 		return -EBADMSG;

@@ -204,7 +204,7 @@ static int put_run(struct recording_writer *w, const struct recording_run *run)
 	bytes_number(body, run->stacks);
 	bytes_number(body, run->slow_ns);
 	bytes_number(body, run->begin_ns);
-	bytes_number(body, run->wall_ns);
+	bytes_number(body, run->begin_date_ns);
 	bytes_number(body, (uint64_t)run->command);
 	return recording_emit_body(w, RECORDING_RUN);
 }

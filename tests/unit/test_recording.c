@@ -71,7 +71,7 @@ static const struct recording_run how = {
 	.stacks = true,
 	.slow_ns = 1000000,
 	.begin_ns = BEGIN,
-	.wall_ns = 1,
+	.begin_date_ns = 1,
 };
 
 /* The program is this one: it has names. */
@@ -114,6 +114,7 @@ static void run_begin(struct run *run, const char *file)
 				       .tally = &run->tally,
 				       .profile = &run->profile };
 	run->profile.begin_ns = BEGIN;
+	run->profile.begin_date_ns = how.begin_date_ns;
 	run->counts = (struct collect_counts){
 		.failed = 1, .kernel_seen = true, .access_known = true, .stall_known = true
 	};
@@ -346,12 +347,12 @@ static struct options options_for(const struct sink *sink)
 	};
 }
 
-static char *print(const struct profile *profile, const struct sink *sink, bool stacks)
+static char *print(const struct profile *profile, const struct sink *sink, bool stacks,
+		   size_t *size)
 {
 	const struct sink_options options = { .stacks = stacks };
 	char *text = NULL;
-	size_t size;
-	FILE *out = open_memstream(&text, &size);
+	FILE *out = open_memstream(&text, size);
 
 	assert_non_null(out);
 	assert_int_equal(sink->write(profile, &options, out), 0);
@@ -398,6 +399,7 @@ static void same_reports(uint32_t kinds, bool stacks)
 		struct options options = options_for(sink_at(i));
 		struct replay replayed;
 		struct run run;
+		size_t live_size, later_size;
 		char *live, *later;
 
 		run_begin(&run, NULL);
@@ -405,11 +407,13 @@ static void same_reports(uint32_t kinds, bool stacks)
 		run.keeper.stacks = options.stacks = stacks;
 		happen(&run);
 		complete(&run);
-		live = print(&run.profile, sink_at(i), stacks);
+		live = print(&run.profile, sink_at(i), stacks, &live_size);
 		assert_int_equal(replay(&replayed, &options), 0);
-		later = print(&replayed.profile, sink_at(i), stacks);
-		assert_string_equal(live, later);
-		assert_non_null(strstr(live, "second"));
+		later = print(&replayed.profile, sink_at(i), stacks, &later_size);
+		assert_true(live_size > 100);
+		assert_int_equal(live_size, later_size);
+		assert_memory_equal(live, later, live_size);
+		assert_true(i || strstr(live, "second"));
 		free(live);
 		free(later);
 		replay_release(&replayed);
@@ -693,6 +697,7 @@ static void test_later_writer(void **state)
 	struct replay now, then;
 	struct bytes more = { 0 };
 	struct file file, plain;
+	size_t nr_a, nr_b;
 	char *a, *b;
 
 	(void)state;
@@ -714,8 +719,8 @@ static void test_later_writer(void **state)
 	}
 	write_plain(more.data, more.nr);
 	assert_int_equal(replay(&then, &options), 0);
-	a = print(&now.profile, options.sink, true);
-	b = print(&then.profile, options.sink, true);
+	a = print(&now.profile, options.sink, true, &nr_a);
+	b = print(&then.profile, options.sink, true, &nr_b);
 	assert_string_equal(a, b);
 	free(a);
 	free(b);
@@ -740,17 +745,19 @@ static void test_hostile(void **state)
 	enum { ROUNDS = 600 };
 	static const uint8_t worst[] = { 0, 1, 0x7f, 0x80, 0xff };
 	struct file file, plain;
-	unsigned int reported = 0;
+	unsigned int reported = 0, nr_sinks = 0;
 
 	(void)state;
+	while (sink_at(nr_sinks))
+		nr_sinks++;
 	record();
 	file = file_read();
 	plain = unpack(&file);
 	for (unsigned int round = 0; round < ROUNDS; round++) {
-		const struct options options = options_for(sink_at(round % 2));
+		const struct options options = options_for(sink_at(round % nr_sinks));
 		uint8_t *changed = malloc(plain.size);
 		struct replay replayed;
-		size_t size = plain.size;
+		size_t size = plain.size, printed;
 
 		memcpy(changed, plain.data, plain.size);
 		for (unsigned int i = 0; i <= round % 3; i++)
@@ -761,7 +768,7 @@ static void test_hostile(void **state)
 			size = random_below((uint32_t)size);
 		write_plain(changed, size);
 		if (replay(&replayed, &options) >= 0) {
-			free(print(&replayed.profile, options.sink, true));
+			free(print(&replayed.profile, options.sink, true, &printed));
 			reported++;
 		}
 		replay_release(&replayed);
