@@ -6,6 +6,8 @@
  */
 #include "recordlab.h"
 
+#include <zlib.h>
+
 #define PLACE "tests/data/recorded/"
 #define RECORDING PLACE "run.fp"
 
@@ -36,6 +38,25 @@ static int record_once(void **state)
 	happen(&run);
 	run_end(&run);
 	return 0;
+}
+
+/* How well something is packed may differ from one zlib to the next. */
+static char *unpacked(char *text, size_t *size)
+{
+	z_stream stream = { .next_in = (Bytef *)text, .avail_in = (uInt)*size };
+	char *plain;
+
+	if (*size < 2 || memcmp(text, "\x1f\x8b", 2))
+		return text;
+	plain = malloc(1 << 20);
+	stream.next_out = (Bytef *)plain;
+	stream.avail_out = 1 << 20;
+	assert_int_equal(inflateInit2(&stream, 16 + MAX_WBITS), Z_OK);
+	assert_int_equal(inflate(&stream, Z_FINISH), Z_STREAM_END);
+	*size = stream.total_out;
+	inflateEnd(&stream);
+	free(text);
+	return plain;
 }
 
 static void same_as_golden(const char *name, const char *text, size_t size)
@@ -70,7 +91,7 @@ static void test_outputs(void **state)
 
 		assert_int_equal(replay_open(&replay, RECORDING, &options, NULL, NULL), 0);
 		assert_int_equal(replay_complete(&replay), 0);
-		text = print(&replay.profile, sink_at(i), true, &size);
+		text = unpacked(print(&replay.profile, sink_at(i), true, &size), &size);
 		same_as_golden(sink_at(i)->name, text, size);
 		free(text);
 		replay_release(&replay);
