@@ -217,7 +217,7 @@ LAB struct object_answer answer_of(unsigned int i, const struct fault *fault,
 LAB void one_by_one(struct run *run, unsigned int i)
 {
 	const uint64_t ips[] = { i % 3 ? run->first : 0xffffffff81000000, run->second + i % 2,
-				 run->first + 4, 0x10000 };
+				 run->first + 4, 0x70000100 + i % 5 * 0x10000 };
 	struct fault fault = { .time_ns = BEGIN + i * 7000001ULL,
 			       .address = 0x7f0000000000 + (i * 7919 % 1000) * 4096,
 			       .stall_ns = i % 9 ? 1000 * i : 0,
