@@ -269,7 +269,7 @@ LAB void lives(struct run *run, unsigned int i)
 				    .pool = i % 3 ? "pool" : NULL,
 				    .base = 0x600000000000 + i * 64,
 				    .size = 64 + i % 2,
-				    .age_source = (enum fp_age_source)(i % 3),
+				    .age_source = (enum fp_age_source)(i % 4),
 				    .born_ns = i % 3 ? BEGIN - i * SECOND : 0,
 				    .connection = i % 4 ? &connection : NULL };
 	uint64_t now = BEGIN + NR_TICKS * SECOND + i / 10;
