@@ -264,7 +264,8 @@ LAB void counted(struct run *run, unsigned int i)
 LAB void lives(struct run *run, unsigned int i)
 {
 	struct fp_connection connection = { .id = 1000 + i / 3,
-					    .born_ns = BEGIN - (i / 3 + i % 2) * 100 * SECOND };
+					    .born_ns =
+						    BEGIN - (i / 3 * 10 + i % 2 * 3700) * SECOND };
 	struct fp_object object = { .type = i % 2 ? "buffer" : "stream",
 				    .pool = i % 3 ? "pool" : NULL,
 				    .base = 0x600000000000 + i * 64,
