@@ -22,11 +22,29 @@ static void put_coordinates(struct bytes *body, const struct fault *fault)
 	bytes_number(body, (unsigned int)fault->mode | (unsigned int)fault->major << 1);
 }
 
+/* Times lie close together: what is told of a bucket is its count, and how far it is from the last
+ * one only when it is not the next. */
+static void put_buckets(struct bytes *body, const uint32_t *bucket)
+{
+	unsigned int nr = 0, next = 0;
+
+	for (unsigned int i = 0; i < FP_STALL_BUCKETS; i++)
+		nr += bucket[i] != 0;
+	bytes_number(body, nr);
+	for (unsigned int i = 0; i < FP_STALL_BUCKETS; i++) {
+		if (!bucket[i])
+			continue;
+		bytes_number(body, (uint64_t)bucket[i] << 1 | (i != next));
+		if (i != next)
+			bytes_number(body, i - next);
+		next = i + 1;
+	}
+}
+
 static int put_counted(struct recording_writer *w, const struct fault *fault)
 {
 	const struct fp_site_value *value = fault->site;
 	struct bytes *body = recording_body(w);
-	unsigned int nr = 0, last = 0;
 	uint64_t site;
 
 	put_coordinates(body, fault);
@@ -37,16 +55,7 @@ static int put_counted(struct recording_writer *w, const struct fault *fault)
 	bytes_number(body, value->untimed);
 	bytes_number(body, value->total_ns);
 	bytes_number(body, value->max_ns);
-	for (unsigned int i = 0; i < FP_STALL_BUCKETS; i++)
-		nr += value->bucket[i] != 0;
-	bytes_number(body, nr);
-	for (unsigned int i = 0; i < FP_STALL_BUCKETS; i++) {
-		if (!value->bucket[i])
-			continue;
-		bytes_number(body, i - last);
-		bytes_number(body, value->bucket[i]);
-		last = i;
-	}
+	put_buckets(body, value->bucket);
 	return recording_emit_body(w, RECORDING_COUNTED);
 }
 

@@ -11,21 +11,31 @@
 
 /* ---- faults and what they hit ---- */
 
+static void parse_buckets(struct parser *p, uint32_t *bucket)
+{
+	uint64_t nr = parser_number(p), at = 0;
+
+	for (uint64_t i = 0; !p->body->bad && i < nr; i++) {
+		uint64_t count = cursor_bounded(p->body, (uint64_t)UINT32_MAX << 1 | 1);
+
+		if (count & 1)
+			at += cursor_bounded(p->body, FP_STALL_BUCKETS);
+		if (at < FP_STALL_BUCKETS)
+			bucket[at++] = (uint32_t)(count >> 1);
+		else
+			p->body->bad = true;
+	}
+}
+
 int parse_counted(struct parser *p)
 {
-	uint64_t site = cursor_bounded(p->body, p->index->nr_sites), nr, at = 0;
+	uint64_t site = cursor_bounded(p->body, p->index->nr_sites);
 	struct fp_site_value value = { .untimed = parser_number(p) };
 	struct fault fault;
 
 	value.total_ns = parser_number(p);
 	value.max_ns = parser_number(p);
-	nr = parser_number(p);
-	for (uint64_t i = 0; !p->body->bad && i < nr; i++) {
-		at += cursor_bounded(p->body, FP_STALL_BUCKETS);
-		if (at >= FP_STALL_BUCKETS)
-			return -EBADMSG;
-		value.bucket[at] = (uint32_t)cursor_bounded(p->body, UINT32_MAX);
-	}
+	parse_buckets(p, value.bucket);
 	if (p->body->bad || !site)
 		return -EBADMSG;
 	fault = p->index->sites[site - 1].fault;
