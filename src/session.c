@@ -366,7 +366,7 @@ static int poll_all(struct session *s)
 
 static int collect(struct session *s)
 {
-	int r = poll_all(s), stopped = collector_stop(s->collector, on_fault, s), recorded = 0;
+	int r = poll_all(s), stopped = collector_stop(s->collector, on_fault, s), recorded;
 
 	r = r ? r : stopped;
 	if (!r)
@@ -376,8 +376,8 @@ static int collect(struct session *s)
 		log_error("collecting failed: %s; %s", strerror(-r), error_remedy(r));
 	if (r)
 		profile_warn(&s->profile, "all of the run: collecting failed (%s)", strerror(-r));
-	if (!s->recorder.error)
-		recorded = recorder_tick(&s->recorder, s->profile.end_ns, true);
+	recorded = s->recorder.error ? s->recorder.error
+				     : recorder_tick(&s->recorder, s->profile.end_ns, true);
 	return r ? r : recorded;
 }
 
