@@ -22,6 +22,9 @@
 #define MAX_CHAIN 4096	 /* records of one block that are looked at */
 #define MAX_TRIES 16	 /* roots that are asked about one address */
 #define PAGE_MASK 4095ULL
+#define MIN_SLOTS 10 /* bits */
+#define LINE 16	     /* slots of one; a power of two */
+#define AHEAD 16     /* slots that are fetched while others are filled */
 
 struct record {
 	uint64_t base;
@@ -49,7 +52,8 @@ struct owners {
 	struct root *roots;
 	unsigned int nr_roots;
 	struct record *records; /* the first is not used */
-	uint32_t nr_records, room, unused, nr_free;
+	uint32_t nr_records, room, unused;
+	uint32_t nr_filed; /* these, but for the unused, are in the slots */
 	uint32_t *slots;
 	unsigned int slot_bits;
 	uint32_t in_class[WAIT_CLASS + 1];
@@ -64,6 +68,7 @@ struct visit {
 	unsigned int root;
 	uint32_t last; /* the youngest record that this visit added or found again */
 	unsigned int nr_objects, nr_waits;
+	uint64_t seen; /* a bit for each base of these, so that most new ones are known as new */
 	bool connected;
 	struct fp_connection connection;
 };
@@ -77,7 +82,13 @@ int owners_new(const struct fp_host *host, visit_fn fn, void *self, struct owner
 	owners->host = host;
 	owners->fn = fn;
 	owners->self = self;
-	owners->nr_records = 1;
+	owners->nr_records = owners->nr_filed = 1;
+	owners->slot_bits = MIN_SLOTS;
+	owners->slots = calloc(1U << MIN_SLOTS, sizeof(*owners->slots));
+	if (!owners->slots) {
+		free(owners);
+		return -ENOMEM;
+	}
 	*ret = owners;
 	return 0;
 }
@@ -107,17 +118,25 @@ static uint64_t block_of(uint64_t address, unsigned int class)
 	return address >> (class == WAIT_CLASS ? 12 : class);
 }
 
+/* Neighbours share a line of the CPU's cache: what was allocated together is filed together. Which
+ * is whose in it differs from line to line, for the sake of objects at regular distances. */
 static uint32_t *slot_of(const struct owners *owners, uint64_t block, unsigned int class)
 {
-	uint64_t hash = (block * 32 + class) * 0x9e3779b97f4a7c15ULL;
+	uint64_t hash = (block / LINE * 32 + class) * 0x9e3779b97f4a7c15ULL;
+	uint64_t line = hash >> (64 - owners->slot_bits) & ~(LINE - 1ULL);
 
-	return &owners->slots[hash >> (64 - owners->slot_bits)];
+	return &owners->slots[line | ((block ^ hash >> 8) % LINE)];
+}
+
+static uint32_t *slot_of_record(const struct owners *owners, const struct record *record)
+{
+	return slot_of(owners, block_of(record->base, record->class), record->class);
 }
 
 static void link_record(struct owners *owners, uint32_t index)
 {
 	struct record *record = &owners->records[index];
-	uint32_t *slot = slot_of(owners, block_of(record->base, record->class), record->class);
+	uint32_t *slot = slot_of_record(owners, record);
 
 	record->prev = 0;
 	record->next = *slot;
@@ -126,32 +145,46 @@ static void link_record(struct owners *owners, uint32_t index)
 	*slot = index;
 }
 
-static int more_slots(struct owners *owners)
+/* At least as many slots as records, if there is memory for them. */
+static void more_slots(struct owners *owners)
 {
-	unsigned int bits = owners->slots ? owners->slot_bits + 1 : 10;
-	uint32_t *fresh = calloc(1U << bits, sizeof(*fresh));
+	unsigned int bits = owners->slot_bits;
+	uint32_t *fresh;
 
+	while (bits < 31 && owners->nr_records > 1U << bits)
+		bits++;
+	fresh = bits > owners->slot_bits ? calloc(1U << bits, sizeof(*fresh)) : NULL;
 	if (!fresh)
-		return -ENOMEM;
+		return;
 	free(owners->slots);
 	owners->slots = fresh;
 	owners->slot_bits = bits;
-	for (uint32_t i = 1; i < owners->nr_records; i++)
+	owners->nr_filed = 1;
+}
+
+/* Puts into their slots what came at the end since; all at once, when somebody asks, as that takes
+ * a fraction of the time. */
+static void file_records(struct owners *owners)
+{
+	if (owners->nr_filed == owners->nr_records)
+		return;
+	more_slots(owners);
+	for (uint32_t i = owners->nr_filed; i < owners->nr_records; i++) {
+		uint32_t ahead = i + AHEAD < owners->nr_records ? i + AHEAD : i;
+
+		__builtin_prefetch(slot_of_record(owners, &owners->records[ahead]), 1);
 		if (owners->records[i].size)
 			link_record(owners, i);
-	return 0;
+	}
+	owners->nr_filed = owners->nr_records;
 }
 
 /* Room for one more; what grows by a quarter wastes little. */
 static int new_record(struct owners *owners, uint32_t *ret)
 {
-	if (owners->nr_records - owners->nr_free >= 1U << owners->slot_bits || !owners->slots)
-		if (more_slots(owners))
-			return -ENOMEM;
 	if (owners->unused) {
 		*ret = owners->unused;
 		owners->unused = owners->records[*ret].sibling;
-		owners->nr_free--;
 		return 0;
 	}
 	if (owners->nr_records >= owners->room) {
@@ -175,15 +208,13 @@ static void drop_record(struct owners *owners, uint32_t index)
 	if (record->prev)
 		owners->records[record->prev].next = record->next;
 	else
-		*slot_of(owners, block_of(record->base, record->class), record->class) =
-			record->next;
+		*slot_of_record(owners, record) = record->next;
 	if (record->next)
 		owners->records[record->next].prev = record->prev;
 	owners->in_class[record->class]--;
 	record->size = 0;
 	record->sibling = owners->unused;
 	owners->unused = index;
-	owners->nr_free++;
 }
 
 static uint32_t *link_after(struct owners *owners, unsigned int root, uint32_t last)
@@ -196,6 +227,9 @@ static void cut(struct owners *owners, unsigned int root, uint32_t last)
 {
 	uint32_t next, index = *link_after(owners, root, last);
 
+	if (!index)
+		return;
+	file_records(owners);
 	*link_after(owners, root, last) = 0;
 	for (; index; index = next) {
 		next = owners->records[index].sibling;
@@ -223,6 +257,11 @@ int owners_resize(struct owners *owners, unsigned int nr)
 
 /* ---- visits ---- */
 
+static uint64_t seen_bit(uint64_t base)
+{
+	return 1ULL << (base * 0x9e3779b97f4a7c15ULL >> 58);
+}
+
 /* Appends to what this visit has found, or finds that the last one had it at the same place. */
 static int append(struct visit *visit, uint64_t base, uint32_t size, unsigned int kind,
 		  unsigned int class)
@@ -231,6 +270,7 @@ static int append(struct visit *visit, uint64_t base, uint32_t size, unsigned in
 	uint32_t index = *link_after(owners, visit->root, visit->last), fresh;
 	const struct record *old = index ? &owners->records[index] : NULL;
 
+	visit->seen |= seen_bit(base);
 	if (old && old->base == base && old->size == size && old->kind == kind &&
 	    old->class == class) {
 		visit->last = index;
@@ -244,7 +284,8 @@ static int append(struct visit *visit, uint64_t base, uint32_t size, unsigned in
 						  .sibling = index,
 						  .kind = kind,
 						  .class = class };
-	link_record(owners, fresh);
+	if (fresh < owners->nr_filed)
+		link_record(owners, fresh);
 	*link_after(owners, visit->root, visit->last) = fresh;
 	owners->in_class[class]++;
 	visit->last = fresh;
@@ -255,7 +296,7 @@ static int append(struct visit *visit, uint64_t base, uint32_t size, unsigned in
 static bool repeated(const struct visit *visit, uint64_t base, unsigned int class)
 {
 	const struct owners *owners = visit->owners;
-	uint32_t index = visit->last ? owners->roots[visit->root].first : 0;
+	uint32_t index = visit->seen & seen_bit(base) ? owners->roots[visit->root].first : 0;
 
 	for (; index; index = owners->records[index].sibling) {
 		const struct record *record = &owners->records[index];
@@ -362,6 +403,7 @@ void owners_visit_all(struct owners *owners)
 {
 	for (unsigned int i = 0; i < owners->nr_roots; i++)
 		owners_visit(owners, i);
+	file_records(owners);
 }
 
 void owners_present(struct owners *owners, uint64_t page)
@@ -369,6 +411,7 @@ void owners_present(struct owners *owners, uint64_t page)
 	uint32_t *waiting, nr = 0, index, waits = owners->in_class[WAIT_CLASS];
 
 	page &= ~PAGE_MASK;
+	file_records(owners);
 	waiting = waits ? reallocarray(NULL, waits, sizeof(*waiting)) : NULL;
 	if (!waiting)
 		return; /* without memory, the next visit of all will do */
@@ -444,6 +487,7 @@ int owners_find(struct owners *owners, uint64_t address, uint64_t time_ns, struc
 	struct visit visit;
 
 	for (unsigned int i = 0; i < MAX_TRIES; i++) {
+		file_records(owners);
 		index = claim(owners, address, since);
 		if (!index)
 			break;
@@ -474,8 +518,7 @@ int owners_find(struct owners *owners, uint64_t address, uint64_t time_ns, struc
 /* Has a root before this one, visited a moment ago, told of the same object? */
 static bool told(const struct owners *owners, const struct record *record)
 {
-	uint64_t block = block_of(record->base, record->class);
-	uint32_t index = *slot_of(owners, block, record->class);
+	uint32_t index = *slot_of_record(owners, record);
 	unsigned int steps = 0;
 
 	for (; index; index = owners->records[index].next) {
@@ -498,6 +541,7 @@ int owners_walk(struct owners *owners, fp_object_fn fn, void *arg)
 
 	for (unsigned int i = 0; !r && i < owners->nr_roots; i++) {
 		visit_root(owners, i, &visit);
+		file_records(owners);
 		for (uint32_t index = owners->roots[i].first; !r && index;
 		     index = owners->records[index].sibling) {
 			const struct record *record = &owners->records[index];
