@@ -176,31 +176,37 @@ static int look(struct memory *m, struct cluster *c, uint16_t want)
 	return r;
 }
 
-static struct cluster *find(struct memory *m, uint64_t base, struct cluster **oldest)
+/* Where the cluster is, if it is. */
+static struct cluster *set_of(struct memory *m, uint64_t base)
 {
 	uint64_t hash = (base / CLUSTER_BYTES) * 0x9e3779b97f4a7c15ULL;
-	struct cluster *set = m->clusters[hash >> 60];
 
-	*oldest = set;
-	for (unsigned int i = 0; i < WAYS; i++) {
-		if (set[i].used && set[i].base == base)
+	return m->clusters[hash >> 60];
+}
+
+static struct cluster *find(struct memory *m, uint64_t base)
+{
+	struct cluster *set = set_of(m, base);
+
+	for (unsigned int i = 0; i < WAYS; i++)
+		if (set[i].base == base && set[i].used)
 			return &set[i];
-		if (set[i].used < (*oldest)->used)
-			*oldest = &set[i];
-	}
 	return NULL;
 }
 
 /* The cluster, looked at in this round; *@fresh: right now. */
 static int get(struct memory *m, uint64_t base, uint16_t want, struct cluster **ret, bool *fresh)
 {
-	struct cluster *c, *oldest;
-	int r;
+	struct cluster *c = find(m, base);
 
-	c = find(m, base, &oldest);
 	*fresh = !c;
 	if (!c) {
-		c = oldest;
+		int r;
+
+		c = set_of(m, base);
+		for (struct cluster *other = c + 1; other < set_of(m, base) + WAYS; other++)
+			if (other->used < c->used)
+				c = other;
 		c->base = base;
 		c->used = c->valid = c->asked = 0;
 		r = look(m, c, want);
@@ -248,9 +254,8 @@ static bool busy(const struct cluster *c)
  * what is read is kept from being swapped out. */
 static uint16_t worth_reading(struct memory *m, const struct cluster *c, uint16_t missing)
 {
-	struct cluster *unused;
-	bool walk = busy(c) || busy(find(m, c->base - CLUSTER_BYTES, &unused)) ||
-		    busy(find(m, c->base + CLUSTER_BYTES, &unused));
+	bool walk = busy(c) || busy(find(m, c->base - CLUSTER_BYTES)) ||
+		    busy(find(m, c->base + CLUSTER_BYTES));
 
 	return there(c) & ~c->valid & (walk ? -1 : missing);
 }
@@ -297,14 +302,20 @@ int memory_read(struct memory *m, uint64_t address, void *buf, size_t size, uint
 	while (size) {
 		uint64_t base = address & ~(CLUSTER_BYTES - 1), offset = address - base;
 		size_t n = size < CLUSTER_BYTES - offset ? size : CLUSTER_BYTES - offset;
-		struct cluster *c;
-		unsigned int bad;
-		int r = content(m, base, pages_in(base, address, address + n), &c, &bad);
+		uint16_t want = pages_in(base, address, address + n);
+		struct cluster *c = find(m, base);
 
-		if (r == -ENODATA && absent)
-			*absent = base + bad * PAGE_BYTES;
-		if (r)
-			return r;
+		if (!c || want & ~c->valid) {
+			unsigned int bad;
+			int r = content(m, base, want, &c, &bad);
+
+			if (r == -ENODATA && absent)
+				*absent = base + bad * PAGE_BYTES;
+			if (r)
+				return r;
+		}
+		c->asked |= want;
+		c->used = ++m->clock;
 		memcpy(to, c->data + offset, n);
 		to += n;
 		address += n;

@@ -69,6 +69,7 @@ struct visit {
 	uint32_t last; /* the youngest record that this visit added or found again */
 	unsigned int nr_objects, nr_waits;
 	uint64_t seen; /* a bit for each base of these, so that most new ones are known as new */
+	bool differs;  /* from the last visit, up to here */
 	bool connected;
 	struct fp_connection connection;
 };
@@ -289,7 +290,26 @@ static int append(struct visit *visit, uint64_t base, uint32_t size, unsigned in
 	*link_after(owners, visit->root, visit->last) = fresh;
 	owners->in_class[class]++;
 	visit->last = fresh;
+	visit->differs = true;
 	return 0;
+}
+
+/* Is it what the last visit found here, after all the same? Nearly always, and soon known. */
+static bool confirm(struct visit *visit, const char *type, const char *pool, uint64_t base,
+		    uint64_t size)
+{
+	const struct owners *owners = visit->owners;
+	uint32_t index = *link_after(visit->owners, visit->root, visit->last);
+	const struct record *old = &owners->records[index];
+
+	if (visit->differs || !index || old->base != base || old->size != size ||
+	    old->class == WAIT_CLASS || owners->kinds[old->kind].type != type ||
+	    owners->kinds[old->kind].pool != pool)
+		return false;
+	visit->seen |= seen_bit(base);
+	visit->last = index;
+	visit->nr_objects++;
+	return true;
 }
 
 /* Has this visit come across the same already? */
@@ -337,7 +357,7 @@ int visit_object(struct visit *visit, const char *type, const char *pool, uint64
 
 	if (!size || size > 1U << MAX_CLASS || base + size < base)
 		return -EINVAL;
-	if (repeated(visit, base, class_of(size)))
+	if (confirm(visit, type, pool, base, size) || repeated(visit, base, class_of(size)))
 		return 0;
 	if (visit->nr_objects >= MAX_OBJECTS)
 		return -ENOSPC;
