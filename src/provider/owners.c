@@ -20,11 +20,11 @@
 #define MAX_OBJECTS 1024 /* of a root */
 #define MAX_WAITS 16	 /* of a root: it is visited again when the first of them comes */
 #define MAX_CHAIN 4096	 /* records of one block that are looked at */
+#define MAX_TELL 256	 /* records of one block among which the one that tells is looked for */
 #define MAX_TRIES 16	 /* roots that are asked about one address */
 #define PAGE_MASK 4095ULL
 #define MIN_SLOTS 10 /* bits */
-#define LINE 16	     /* slots of one; a power of two */
-#define AHEAD 16     /* slots that are fetched while others are filled */
+#define AHEAD 8	     /* records that what will be read is fetched for */
 
 struct record {
 	uint64_t base;
@@ -34,6 +34,7 @@ struct record {
 	uint32_t sibling;    /* the root's next, or the next free one; 0: none */
 	uint16_t kind;
 	uint8_t class;
+	bool tells; /* of the records of one object, that of the lowest root */
 };
 
 struct root {
@@ -119,14 +120,11 @@ static uint64_t block_of(uint64_t address, unsigned int class)
 	return address >> (class == WAIT_CLASS ? 12 : class);
 }
 
-/* Neighbours share a line of the CPU's cache: what was allocated together is filed together. Which
- * is whose in it differs from line to line, for the sake of objects at regular distances. */
 static uint32_t *slot_of(const struct owners *owners, uint64_t block, unsigned int class)
 {
-	uint64_t hash = (block / LINE * 32 + class) * 0x9e3779b97f4a7c15ULL;
-	uint64_t line = hash >> (64 - owners->slot_bits) & ~(LINE - 1ULL);
+	uint64_t hash = (block * 32 + class) * 0x9e3779b97f4a7c15ULL;
 
-	return &owners->slots[line | ((block ^ hash >> 8) % LINE)];
+	return &owners->slots[hash >> (64 - owners->slot_bits)];
 }
 
 static uint32_t *slot_of_record(const struct owners *owners, const struct record *record)
@@ -134,11 +132,59 @@ static uint32_t *slot_of_record(const struct owners *owners, const struct record
 	return slot_of(owners, block_of(record->base, record->class), record->class);
 }
 
+static bool same_object(const struct record *a, const struct record *b)
+{
+	return a->base == b->base && a->class == b->class;
+}
+
+/* Before @record is put in front of the records in @slot: is it the one of its object that tells?
+ */
+static void choose_first(struct owners *owners, struct record *record, uint32_t slot)
+{
+	unsigned int steps = 0;
+
+	record->tells = false;
+	for (uint32_t index = slot; index; index = owners->records[index].next) {
+		struct record *other = &owners->records[index];
+
+		if (++steps > MAX_TELL)
+			return;
+		if (!same_object(record, other))
+			continue;
+		if (other->root < record->root)
+			return;
+		if (other->tells) {
+			other->tells = false;
+			break;
+		}
+	}
+	record->tells = true;
+}
+
+/* After @record, which told, has been taken out of @slot. */
+static void choose_next(struct owners *owners, const struct record *record, uint32_t slot)
+{
+	struct record *best = NULL;
+	unsigned int steps = 0;
+
+	for (uint32_t index = slot; index && ++steps <= MAX_TELL;
+	     index = owners->records[index].next) {
+		struct record *other = &owners->records[index];
+
+		if (same_object(record, other) && (!best || other->root < best->root))
+			best = other;
+	}
+	if (best)
+		best->tells = true;
+}
+
 static void link_record(struct owners *owners, uint32_t index)
 {
 	struct record *record = &owners->records[index];
 	uint32_t *slot = slot_of_record(owners, record);
 
+	if (record->class != WAIT_CLASS)
+		choose_first(owners, record, *slot);
 	record->prev = 0;
 	record->next = *slot;
 	if (*slot)
@@ -163,17 +209,26 @@ static void more_slots(struct owners *owners)
 	owners->nr_filed = 1;
 }
 
-/* Puts into their slots what came at the end since; all at once, when somebody asks, as that takes
- * a fraction of the time. */
+/* What will be read for the records a little behind @index: the slot, and later what that holds. */
+static void fetch_ahead(const struct owners *owners, uint32_t index)
+{
+	const struct record *record = &owners->records[index];
+
+	if (index + 2 * AHEAD < owners->nr_records)
+		__builtin_prefetch(slot_of_record(owners, record + 2 * AHEAD));
+	if (index + AHEAD < owners->nr_records)
+		__builtin_prefetch(&owners->records[*slot_of_record(owners, record + AHEAD)]);
+}
+
+/* Puts into their slots what came at the end since: all at once when somebody asks, as that takes a
+ * fraction of the time. */
 static void file_records(struct owners *owners)
 {
 	if (owners->nr_filed == owners->nr_records)
 		return;
 	more_slots(owners);
 	for (uint32_t i = owners->nr_filed; i < owners->nr_records; i++) {
-		uint32_t ahead = i + AHEAD < owners->nr_records ? i + AHEAD : i;
-
-		__builtin_prefetch(slot_of_record(owners, &owners->records[ahead]), 1);
+		fetch_ahead(owners, i);
 		if (owners->records[i].size)
 			link_record(owners, i);
 	}
@@ -205,13 +260,16 @@ static int new_record(struct owners *owners, uint32_t *ret)
 static void drop_record(struct owners *owners, uint32_t index)
 {
 	struct record *record = &owners->records[index];
+	uint32_t *slot = slot_of_record(owners, record);
 
 	if (record->prev)
 		owners->records[record->prev].next = record->next;
 	else
-		*slot_of_record(owners, record) = record->next;
+		*slot = record->next;
 	if (record->next)
 		owners->records[record->next].prev = record->prev;
+	if (record->tells)
+		choose_next(owners, record, *slot);
 	owners->in_class[record->class]--;
 	record->size = 0;
 	record->sibling = owners->unused;
@@ -535,24 +593,6 @@ int owners_find(struct owners *owners, uint64_t address, uint64_t time_ns, struc
 	return owners->in_class[WAIT_CLASS] && !younger ? -ENODATA : -ENOENT;
 }
 
-/* Has a root before this one, visited a moment ago, told of the same object? */
-static bool told(const struct owners *owners, const struct record *record)
-{
-	uint32_t index = *slot_of_record(owners, record);
-	unsigned int steps = 0;
-
-	for (; index; index = owners->records[index].next) {
-		const struct record *other = &owners->records[index];
-
-		if (++steps > MAX_CHAIN / 16)
-			return true;
-		if (other->base == record->base && other->class == record->class &&
-		    other->root < record->root)
-			return true;
-	}
-	return false;
-}
-
 int owners_walk(struct owners *owners, fp_object_fn fn, void *arg)
 {
 	struct fp_object object;
@@ -566,7 +606,8 @@ int owners_walk(struct owners *owners, fp_object_fn fn, void *arg)
 		     index = owners->records[index].sibling) {
 			const struct record *record = &owners->records[index];
 
-			if (record->class == WAIT_CLASS || told(owners, record))
+			/* A root before this one, visited a moment ago, may have told of it. */
+			if (!record->tells)
 				continue;
 			fill_object(owners, record, &visit, &owners->found, &object);
 			r = fn(arg, &object);
