@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * One table for all sizes. An object of up to 2^k bytes is filed once, under k and the number of
- * the 2^k-byte block that it starts in: it ends in that block or the next, so an address is looked
- * for in two blocks of each k in use, however many pages the object spans. A page that a visit
- * waits for is a record like the others, under a k of its own.
- *
  * The records of a root stay in the order in which its visit adds them. A visit that finds what the
  * last one found changes nothing; that makes visiting everything, again and again, cheap.
  */
@@ -14,28 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MIN_CLASS 6
-#define MAX_CLASS 30
-#define WAIT_CLASS 31
+#include "provider/records.h"
+
 #define MAX_OBJECTS 1024 /* of a root */
 #define MAX_WAITS 16	 /* of a root: it is visited again when the first of them comes */
 #define MAX_CHAIN 4096	 /* records of one block that are looked at */
-#define MAX_TELL 256	 /* records of one block among which the one that tells is looked for */
 #define MAX_TRIES 16	 /* roots that are asked about one address */
 #define PAGE_MASK 4095ULL
-#define MIN_SLOTS 10 /* bits */
-#define AHEAD 8	     /* records that what will be read is fetched for */
-
-struct record {
-	uint64_t base;
-	uint32_t size;
-	uint32_t root;
-	uint32_t next, prev; /* in its slot; 0: none */
-	uint32_t sibling;    /* the root's next, or the next free one; 0: none */
-	uint16_t kind;
-	uint8_t class;
-	bool tells; /* of the records of one object, that of the lowest root */
-};
 
 struct root {
 	uint32_t first;
@@ -52,12 +32,7 @@ struct owners {
 	void *self;
 	struct root *roots;
 	unsigned int nr_roots;
-	struct record *records; /* the first is not used */
-	uint32_t nr_records, room, unused;
-	uint32_t nr_filed; /* these, but for the unused, are in the slots */
-	uint32_t *slots;
-	unsigned int slot_bits;
-	uint32_t in_class[WAIT_CLASS + 1];
+	struct records records;
 	struct kind *kinds;
 	unsigned int nr_kinds;
 	uint32_t clock; /* of visits */
@@ -78,21 +53,19 @@ struct visit {
 int owners_new(const struct fp_host *host, visit_fn fn, void *self, struct owners **ret)
 {
 	struct owners *owners = calloc(1, sizeof(*owners));
+	int r;
 
 	if (!owners)
 		return -ENOMEM;
 	owners->host = host;
 	owners->fn = fn;
 	owners->self = self;
-	owners->nr_records = owners->nr_filed = 1;
-	owners->slot_bits = MIN_SLOTS;
-	owners->slots = calloc(1U << MIN_SLOTS, sizeof(*owners->slots));
-	if (!owners->slots) {
+	r = records_init(&owners->records);
+	if (r)
 		free(owners);
-		return -ENOMEM;
-	}
-	*ret = owners;
-	return 0;
+	else
+		*ret = owners;
+	return r;
 }
 
 void owners_free(struct owners *owners)
@@ -100,185 +73,16 @@ void owners_free(struct owners *owners)
 	if (!owners)
 		return;
 	free(owners->roots);
-	free(owners->records);
-	free(owners->slots);
+	records_release(&owners->records);
 	free(owners->kinds);
 	free(owners);
 }
 
-/* ---- the table ---- */
-
-static unsigned int class_of(uint32_t size)
-{
-	unsigned int class = size > 1 ? 32 - __builtin_clz(size - 1) : 0;
-
-	return class < MIN_CLASS ? MIN_CLASS : class;
-}
-
-static uint64_t block_of(uint64_t address, unsigned int class)
-{
-	return address >> (class == WAIT_CLASS ? 12 : class);
-}
-
-static uint32_t *slot_of(const struct owners *owners, uint64_t block, unsigned int class)
-{
-	uint64_t hash = (block * 32 + class) * 0x9e3779b97f4a7c15ULL;
-
-	return &owners->slots[hash >> (64 - owners->slot_bits)];
-}
-
-static uint32_t *slot_of_record(const struct owners *owners, const struct record *record)
-{
-	return slot_of(owners, block_of(record->base, record->class), record->class);
-}
-
-static bool same_object(const struct record *a, const struct record *b)
-{
-	return a->base == b->base && a->class == b->class;
-}
-
-/* Before @record is put in front of the records in @slot: is it the one of its object that tells?
- */
-static void choose_first(struct owners *owners, struct record *record, uint32_t slot)
-{
-	unsigned int steps = 0;
-
-	record->tells = false;
-	for (uint32_t index = slot; index; index = owners->records[index].next) {
-		struct record *other = &owners->records[index];
-
-		if (++steps > MAX_TELL)
-			return;
-		if (!same_object(record, other))
-			continue;
-		if (other->root < record->root)
-			return;
-		if (other->tells) {
-			other->tells = false;
-			break;
-		}
-	}
-	record->tells = true;
-}
-
-/* After @record, which told, has been taken out of @slot. */
-static void choose_next(struct owners *owners, const struct record *record, uint32_t slot)
-{
-	struct record *best = NULL;
-	unsigned int steps = 0;
-
-	for (uint32_t index = slot; index && ++steps <= MAX_TELL;
-	     index = owners->records[index].next) {
-		struct record *other = &owners->records[index];
-
-		if (same_object(record, other) && (!best || other->root < best->root))
-			best = other;
-	}
-	if (best)
-		best->tells = true;
-}
-
-static void link_record(struct owners *owners, uint32_t index)
-{
-	struct record *record = &owners->records[index];
-	uint32_t *slot = slot_of_record(owners, record);
-
-	if (record->class != WAIT_CLASS)
-		choose_first(owners, record, *slot);
-	record->prev = 0;
-	record->next = *slot;
-	if (*slot)
-		owners->records[*slot].prev = index;
-	*slot = index;
-}
-
-/* At least as many slots as records, if there is memory for them. */
-static void more_slots(struct owners *owners)
-{
-	unsigned int bits = owners->slot_bits;
-	uint32_t *fresh;
-
-	while (bits < 31 && owners->nr_records > 1U << bits)
-		bits++;
-	fresh = bits > owners->slot_bits ? calloc(1U << bits, sizeof(*fresh)) : NULL;
-	if (!fresh)
-		return;
-	free(owners->slots);
-	owners->slots = fresh;
-	owners->slot_bits = bits;
-	owners->nr_filed = 1;
-}
-
-/* What will be read for the records a little behind @index: the slot, and later what that holds. */
-static void fetch_ahead(const struct owners *owners, uint32_t index)
-{
-	const struct record *record = &owners->records[index];
-
-	if (index + 2 * AHEAD < owners->nr_records)
-		__builtin_prefetch(slot_of_record(owners, record + 2 * AHEAD));
-	if (index + AHEAD < owners->nr_records)
-		__builtin_prefetch(&owners->records[*slot_of_record(owners, record + AHEAD)]);
-}
-
-/* Puts into their slots what came at the end since: all at once when somebody asks, as that takes a
- * fraction of the time. */
-static void file_records(struct owners *owners)
-{
-	if (owners->nr_filed == owners->nr_records)
-		return;
-	more_slots(owners);
-	for (uint32_t i = owners->nr_filed; i < owners->nr_records; i++) {
-		fetch_ahead(owners, i);
-		if (owners->records[i].size)
-			link_record(owners, i);
-	}
-	owners->nr_filed = owners->nr_records;
-}
-
-/* Room for one more; what grows by a quarter wastes little. */
-static int new_record(struct owners *owners, uint32_t *ret)
-{
-	if (owners->unused) {
-		*ret = owners->unused;
-		owners->unused = owners->records[*ret].sibling;
-		return 0;
-	}
-	if (owners->nr_records >= owners->room) {
-		uint32_t room = owners->room + owners->room / 4 + 1024;
-		struct record *fresh =
-			reallocarray(owners->records, room, sizeof(*owners->records));
-
-		if (!fresh)
-			return -ENOMEM;
-		owners->records = fresh;
-		owners->room = room;
-	}
-	*ret = owners->nr_records++;
-	return 0;
-}
-
-static void drop_record(struct owners *owners, uint32_t index)
-{
-	struct record *record = &owners->records[index];
-	uint32_t *slot = slot_of_record(owners, record);
-
-	if (record->prev)
-		owners->records[record->prev].next = record->next;
-	else
-		*slot = record->next;
-	if (record->next)
-		owners->records[record->next].prev = record->prev;
-	if (record->tells)
-		choose_next(owners, record, *slot);
-	owners->in_class[record->class]--;
-	record->size = 0;
-	record->sibling = owners->unused;
-	owners->unused = index;
-}
+/* ---- what a root has ---- */
 
 static uint32_t *link_after(struct owners *owners, unsigned int root, uint32_t last)
 {
-	return last ? &owners->records[last].sibling : &owners->roots[root].first;
+	return last ? &owners->records.at[last].sibling : &owners->roots[root].first;
 }
 
 /* Forgets what the root has beyond @last (0: all). */
@@ -288,11 +92,11 @@ static void cut(struct owners *owners, unsigned int root, uint32_t last)
 
 	if (!index)
 		return;
-	file_records(owners);
+	records_file(&owners->records);
 	*link_after(owners, root, last) = 0;
 	for (; index; index = next) {
-		next = owners->records[index].sibling;
-		drop_record(owners, index);
+		next = owners->records.at[index].sibling;
+		records_drop(&owners->records, index);
 	}
 }
 
@@ -327,7 +131,7 @@ static int append(struct visit *visit, uint64_t base, uint32_t size, unsigned in
 {
 	struct owners *owners = visit->owners;
 	uint32_t index = *link_after(owners, visit->root, visit->last), fresh;
-	const struct record *old = index ? &owners->records[index] : NULL;
+	const struct record *old = index ? &owners->records.at[index] : NULL;
 
 	visit->seen |= seen_bit(base);
 	if (old && old->base == base && old->size == size && old->kind == kind &&
@@ -335,18 +139,16 @@ static int append(struct visit *visit, uint64_t base, uint32_t size, unsigned in
 		visit->last = index;
 		return 0;
 	}
-	if (new_record(owners, &fresh))
+	if (records_add(&owners->records,
+			&(struct record){ .base = base,
+					  .size = size,
+					  .root = visit->root,
+					  .sibling = index,
+					  .kind = kind,
+					  .class = class },
+			&fresh))
 		return -ENOMEM;
-	owners->records[fresh] = (struct record){ .base = base,
-						  .size = size,
-						  .root = visit->root,
-						  .sibling = index,
-						  .kind = kind,
-						  .class = class };
-	if (fresh < owners->nr_filed)
-		link_record(owners, fresh);
 	*link_after(owners, visit->root, visit->last) = fresh;
-	owners->in_class[class]++;
 	visit->last = fresh;
 	visit->differs = true;
 	return 0;
@@ -358,7 +160,7 @@ static bool confirm(struct visit *visit, const char *type, const char *pool, uin
 {
 	const struct owners *owners = visit->owners;
 	uint32_t index = *link_after(visit->owners, visit->root, visit->last);
-	const struct record *old = &owners->records[index];
+	const struct record *old = &owners->records.at[index];
 
 	if (visit->differs || !index || old->base != base || old->size != size ||
 	    old->class == WAIT_CLASS || owners->kinds[old->kind].type != type ||
@@ -376,8 +178,8 @@ static bool repeated(const struct visit *visit, uint64_t base, unsigned int clas
 	const struct owners *owners = visit->owners;
 	uint32_t index = visit->seen & seen_bit(base) ? owners->roots[visit->root].first : 0;
 
-	for (; index; index = owners->records[index].sibling) {
-		const struct record *record = &owners->records[index];
+	for (; index; index = owners->records.at[index].sibling) {
+		const struct record *record = &owners->records.at[index];
 
 		if (record->base == base && (record->class == WAIT_CLASS) == (class == WAIT_CLASS))
 			return true;
@@ -415,13 +217,13 @@ int visit_object(struct visit *visit, const char *type, const char *pool, uint64
 
 	if (!size || size > 1U << MAX_CLASS || base + size < base)
 		return -EINVAL;
-	if (confirm(visit, type, pool, base, size) || repeated(visit, base, class_of(size)))
+	if (confirm(visit, type, pool, base, size) || repeated(visit, base, records_class(size)))
 		return 0;
 	if (visit->nr_objects >= MAX_OBJECTS)
 		return -ENOSPC;
 	r = kind_of(visit->owners, type, pool, &kind);
 	if (!r)
-		r = append(visit, base, size, kind, class_of(size));
+		r = append(visit, base, size, kind, records_class(size));
 	visit->nr_objects += !r;
 	return r;
 }
@@ -481,23 +283,23 @@ void owners_visit_all(struct owners *owners)
 {
 	for (unsigned int i = 0; i < owners->nr_roots; i++)
 		owners_visit(owners, i);
-	file_records(owners);
+	records_file(&owners->records);
 }
 
 void owners_present(struct owners *owners, uint64_t page)
 {
-	uint32_t *waiting, nr = 0, index, waits = owners->in_class[WAIT_CLASS];
+	uint32_t *waiting, nr = 0, index, waits = owners->records.in_class[WAIT_CLASS];
 
 	page &= ~PAGE_MASK;
-	file_records(owners);
+	records_file(&owners->records);
 	waiting = waits ? reallocarray(NULL, waits, sizeof(*waiting)) : NULL;
 	if (!waiting)
 		return; /* without memory, the next visit of all will do */
-	for (index = *slot_of(owners, block_of(page, WAIT_CLASS), WAIT_CLASS); index;
-	     index = owners->records[index].next)
-		if (owners->records[index].class == WAIT_CLASS &&
-		    owners->records[index].base == page)
-			waiting[nr++] = owners->records[index].root;
+	for (index = records_in(&owners->records, records_block(page, WAIT_CLASS), WAIT_CLASS);
+	     index; index = owners->records.at[index].next)
+		if (owners->records.at[index].class == WAIT_CLASS &&
+		    owners->records.at[index].base == page)
+			waiting[nr++] = owners->records.at[index].root;
 	for (uint32_t i = 0; i < nr; i++)
 		owners_visit(owners, waiting[i]);
 	free(waiting);
@@ -535,22 +337,22 @@ static uint32_t claim(const struct owners *owners, uint64_t address, uint32_t si
 	uint32_t best = 0, index;
 
 	for (unsigned int class = MIN_CLASS; class <= MAX_CLASS; class ++) {
-		if (!owners->in_class[class])
+		if (!owners->records.in_class[class])
 			continue;
 		for (unsigned int back = 0; back < 2; back++) {
-			uint64_t block = block_of(address, class) - back;
+			uint64_t block = records_block(address, class) - back;
 			unsigned int steps = 0;
 
-			for (index = *slot_of(owners, block, class); index && steps < MAX_CHAIN;
-			     index = owners->records[index].next, steps++) {
-				const struct record *record = &owners->records[index];
+			for (index = records_in(&owners->records, block, class);
+			     index && steps < MAX_CHAIN;
+			     index = owners->records.at[index].next, steps++) {
+				const struct record *record = &owners->records.at[index];
 				uint32_t when = owners->roots[record->root].visited;
 
 				if (covers(record, address) && (int32_t)(when - since) <= 0 &&
 				    (!best ||
-				     (int32_t)(when -
-					       owners->roots[owners->records[best].root].visited) >
-					     0))
+				     (int32_t)(when - owners->roots[owners->records.at[best].root]
+							      .visited) > 0))
 					best = index;
 			}
 		}
@@ -565,14 +367,14 @@ int owners_find(struct owners *owners, uint64_t address, uint64_t time_ns, struc
 	struct visit visit;
 
 	for (unsigned int i = 0; i < MAX_TRIES; i++) {
-		file_records(owners);
+		records_file(&owners->records);
 		index = claim(owners, address, since);
 		if (!index)
 			break;
-		visit_root(owners, owners->records[index].root, &visit);
+		visit_root(owners, owners->records.at[index].root, &visit);
 		index = owners->roots[visit.root].first;
-		while (index && !covers(&owners->records[index], address))
-			index = owners->records[index].sibling;
+		while (index && !covers(&owners->records.at[index], address))
+			index = owners->records.at[index].sibling;
 		if (!index)
 			continue;
 		if (visit.connection.born_ns > time_ns + visit.connection.resolution_ns) {
@@ -584,13 +386,14 @@ int owners_find(struct owners *owners, uint64_t address, uint64_t time_ns, struc
 			return -ENODATA;
 		/* One that cannot say how old it is may share the object with one that can. */
 		if (!found || (!aged && visit.connection.born_ns))
-			fill_object(owners, &owners->records[index], &visit, &owners->found, ret);
+			fill_object(owners, &owners->records.at[index], &visit, &owners->found,
+				    ret);
 		found = true;
 		aged |= visit.connection.born_ns != 0;
 	}
 	if (found)
 		return younger ? -ENODATA : 0;
-	return owners->in_class[WAIT_CLASS] && !younger ? -ENODATA : -ENOENT;
+	return owners->records.in_class[WAIT_CLASS] && !younger ? -ENODATA : -ENOENT;
 }
 
 int owners_walk(struct owners *owners, fp_object_fn fn, void *arg)
@@ -601,10 +404,10 @@ int owners_walk(struct owners *owners, fp_object_fn fn, void *arg)
 
 	for (unsigned int i = 0; !r && i < owners->nr_roots; i++) {
 		visit_root(owners, i, &visit);
-		file_records(owners);
+		records_file(&owners->records);
 		for (uint32_t index = owners->roots[i].first; !r && index;
-		     index = owners->records[index].sibling) {
-			const struct record *record = &owners->records[index];
+		     index = owners->records.at[index].sibling) {
+			const struct record *record = &owners->records.at[index];
 
 			/* A root before this one, visited a moment ago, may have told of it. */
 			if (!record->tells)
