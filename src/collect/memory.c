@@ -24,6 +24,7 @@
 #define BUSY 8 /* pages of a cluster asked for that tell of a walk through all of it */
 #define WAYS 4
 #define SETS 16
+#define NOT_KNOWN UINT64_MAX
 #define BULK 512 /* pages whose words are read at a time where no cluster is kept */
 
 struct cluster {
@@ -40,8 +41,9 @@ struct cluster {
 struct memory {
 	struct layout layout;
 	struct pages *pages;
-	int pagemap, mem;
-	bool refreshed; /* the layout, in this round */
+	int pagemap, mem, status; /* status: -1 when it may not be read */
+	uint64_t swapped_kb;	  /* before the last scan; NOT_KNOWN */
+	bool refreshed;		  /* the layout, in this round */
 	uint64_t clock;
 	struct cluster clusters[SETS][WAYS];
 	char *data; /* of all of them */
@@ -58,7 +60,8 @@ static int open_files(struct memory *m, int proc)
 		m->mem = openat(proc, "mem", O_RDONLY | O_CLOEXEC);
 	if (m->mem < 0)
 		return -errno;
-	/* The oldest of the three is alive: no exec came between them. */
+	m->status = openat(proc, "status", O_RDONLY | O_CLOEXEC);
+	/* The oldest of the first three is alive: no exec came between them. */
 	m->refreshed = true;
 	r = layout_refresh(&m->layout);
 	return r ? r : pages_new(m->pagemap, pages_source(m->pagemap), &m->pages);
@@ -72,7 +75,8 @@ int memory_open(pid_t pid, struct memory **ret)
 
 	if (!m)
 		return -ENOMEM;
-	m->layout.maps = m->pagemap = m->mem = -1;
+	m->layout.maps = m->pagemap = m->mem = m->status = -1;
+	m->swapped_kb = NOT_KNOWN;
 	snprintf(path, sizeof(path), "/proc/%d", pid);
 	proc = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	m->data = malloc(SETS * WAYS * CLUSTER_BYTES);
@@ -102,6 +106,8 @@ void memory_close(struct memory *m)
 		close(m->pagemap);
 	if (m->mem >= 0)
 		close(m->mem);
+	if (m->status >= 0)
+		close(m->status);
 	free(m->data);
 	free(m);
 }
@@ -427,12 +433,34 @@ int memory_presence(struct memory *m, uint64_t base, uint64_t size, uint64_t *pr
 
 /* ---- page ages ---- */
 
+/* As the kernel counts. */
+static uint64_t swapped_kb(const struct memory *m)
+{
+	static const char key[] = "\nVmSwap:";
+	char text[4096];
+	ssize_t n = m->status >= 0 ? pread(m->status, text, sizeof(text) - 1, 0) : -1;
+	const char *line;
+
+	text[n > 0 ? n : 0] = '\0';
+	line = strstr(text, key);
+	return line ? strtoull(line + sizeof(key) - 1, NULL, 10) : NOT_KNOWN;
+}
+
+bool memory_swap_moved(const struct memory *m)
+{
+	uint64_t now = swapped_kb(m);
+
+	return now == NOT_KNOWN || now != m->swapped_kb;
+}
+
 int memory_scan(struct memory *m, struct pages_scan *ret)
 {
 	struct pages_range *ranges = NULL;
+	uint64_t before = swapped_kb(m);
 	size_t nr = 0;
 	int r = layout_refresh(&m->layout);
 
+	m->swapped_kb = NOT_KNOWN;
 	m->refreshed = !r;
 	for (size_t i = 0; !r && i < m->layout.nr; i++) {
 		const struct layout_mapping *mapping = &m->layout.mappings[i];
@@ -446,6 +474,8 @@ int memory_scan(struct memory *m, struct pages_scan *ret)
 	if (!r)
 		r = pages_scan(m->pages, ranges, nr, ret);
 	free(ranges);
+	if (!r)
+		m->swapped_kb = before;
 	return r;
 }
 
