@@ -53,6 +53,8 @@ struct target_host {
 	struct strings strings;
 	uint64_t round_ns;	      /* when this one began */
 	uint64_t refresh_ns, scan_ns; /* when that is due again */
+	uint64_t rescan_ns;	      /* when a scan is due, whether anything has moved or not */
+	bool came_in;		      /* pages, since the last scan */
 	struct pages_scan scan;	      /* the last one */
 	bool missed;		      /* a fault whose object a walk over all may tell */
 	struct target_host *next;     /* its owner's */

@@ -18,6 +18,8 @@
 #define MAX_TARGETS 256
 #define PAUSE 100 /* times what the work took, until it is done again */
 #define SCAN_PAUSE_NS 100000000ULL
+#define IDLE_SCAN_PAUSE_NS 1000000000ULL /* when nothing seems to have moved */
+#define IDLE_PAUSE 1000			 /* as PAUSE, then */
 #define WALK_PAUSE_NS 1000000000ULL
 
 /* Forgets those that have ended. */
@@ -120,12 +122,13 @@ static uint64_t swapped_ns(struct target_host *t, const struct fault *fault, uin
 	return fault->time_ns - before_ns;
 }
 
-/* When work that took from @since_ns until now may be done again. */
-static uint64_t next_time(uint64_t since_ns, uint64_t pause_ns)
+/* When work that took from @since_ns until now may be done again: after @times of that, and not
+ * before @pause_ns. */
+static uint64_t next_time(uint64_t since_ns, unsigned int times, uint64_t pause_ns)
 {
 	uint64_t now = clock_now_ns(), took = now - since_ns;
 
-	return now + (took * PAUSE > pause_ns ? took * PAUSE : pause_ns);
+	return now + (took * times > pause_ns ? took * times : pause_ns);
 }
 
 /* Lets the providers look at all objects, when it is time for it. Not more often than it takes:
@@ -147,7 +150,7 @@ static bool walk_all(struct target_host *t)
 		t->opened[i].provider->refresh(t->opened[i].self);
 		any = true;
 	}
-	t->refresh_ns = next_time(now, WALK_PAUSE_NS);
+	t->refresh_ns = next_time(now, PAUSE, WALK_PAUSE_NS);
 	t->missed = false;
 	if (any)
 		log_info("looked at all objects of process %d: %.1f ms of CPU", t->host.pid,
@@ -175,6 +178,7 @@ void hosts_fault(struct hosts *h, const struct fault *fault, struct object_answe
 	}
 	ret->swapped_ns = swapped_ns(t, fault, page, &ret->swapped_resolution_ns);
 	memory_came_in(t->memory, page, fault->time_ns);
+	t->came_in = true;
 	r = ask(t, fault, &ret->provider, &h->object);
 	if (t->missed && walk_all(t))
 		r = ask(t, fault, &ret->provider, &h->object);
@@ -186,14 +190,19 @@ void hosts_fault(struct hosts *h, const struct fault *fault, struct object_answe
 	ret->object = &h->object;
 }
 
+/* A scan goes through all of the page tables, for nothing as long as nothing is swapped out. */
 static void scan(struct target_host *t)
 {
 	uint64_t now = clock_now_ns();
 
 	if (now < t->scan_ns)
 		return;
-	memory_scan(t->memory, &t->scan);
-	t->scan_ns = next_time(now, SCAN_PAUSE_NS);
+	if (now >= t->rescan_ns || t->came_in || memory_swap_moved(t->memory)) {
+		memory_scan(t->memory, &t->scan);
+		t->came_in = false;
+		t->rescan_ns = next_time(now, IDLE_PAUSE, IDLE_SCAN_PAUSE_NS);
+	}
+	t->scan_ns = next_time(now, PAUSE, SCAN_PAUSE_NS);
 }
 
 void hosts_round(struct hosts *h)

@@ -24,6 +24,7 @@
 #define BUSY 8 /* pages of a cluster asked for that tell of a walk through all of it */
 #define WAYS 4
 #define SETS 16
+#define NOT_KNOWN UINT64_MAX
 #define BULK 512 /* pages whose words are read at a time where no cluster is kept */
 
 struct cluster {
@@ -40,8 +41,9 @@ struct cluster {
 struct memory {
 	struct layout layout;
 	struct pages *pages;
-	int pagemap, mem;
-	bool refreshed; /* the layout, in this round */
+	int pagemap, mem, status; /* status: -1 when it may not be read */
+	uint64_t swapped_kb;	  /* before the last scan; NOT_KNOWN */
+	bool refreshed;		  /* the layout, in this round */
 	uint64_t clock;
 	struct cluster clusters[SETS][WAYS];
 	char *data; /* of all of them */
@@ -58,7 +60,8 @@ static int open_files(struct memory *m, int proc)
 		m->mem = openat(proc, "mem", O_RDONLY | O_CLOEXEC);
 	if (m->mem < 0)
 		return -errno;
-	/* The oldest of the three is alive: no exec came between them. */
+	m->status = openat(proc, "status", O_RDONLY | O_CLOEXEC);
+	/* The oldest of the first three is alive: no exec came between them. */
 	m->refreshed = true;
 	r = layout_refresh(&m->layout);
 	return r ? r : pages_new(m->pagemap, pages_source(m->pagemap), &m->pages);
@@ -72,7 +75,8 @@ int memory_open(pid_t pid, struct memory **ret)
 
 	if (!m)
 		return -ENOMEM;
-	m->layout.maps = m->pagemap = m->mem = -1;
+	m->layout.maps = m->pagemap = m->mem = m->status = -1;
+	m->swapped_kb = NOT_KNOWN;
 	snprintf(path, sizeof(path), "/proc/%d", pid);
 	proc = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	m->data = malloc(SETS * WAYS * CLUSTER_BYTES);
@@ -102,6 +106,8 @@ void memory_close(struct memory *m)
 		close(m->pagemap);
 	if (m->mem >= 0)
 		close(m->mem);
+	if (m->status >= 0)
+		close(m->status);
 	free(m->data);
 	free(m);
 }
@@ -176,31 +182,37 @@ static int look(struct memory *m, struct cluster *c, uint16_t want)
 	return r;
 }
 
-static struct cluster *find(struct memory *m, uint64_t base, struct cluster **oldest)
+/* Where the cluster is, if it is. */
+static struct cluster *set_of(struct memory *m, uint64_t base)
 {
 	uint64_t hash = (base / CLUSTER_BYTES) * 0x9e3779b97f4a7c15ULL;
-	struct cluster *set = m->clusters[hash >> 60];
 
-	*oldest = set;
-	for (unsigned int i = 0; i < WAYS; i++) {
-		if (set[i].used && set[i].base == base)
+	return m->clusters[hash >> 60];
+}
+
+static struct cluster *find(struct memory *m, uint64_t base)
+{
+	struct cluster *set = set_of(m, base);
+
+	for (unsigned int i = 0; i < WAYS; i++)
+		if (set[i].base == base && set[i].used)
 			return &set[i];
-		if (set[i].used < (*oldest)->used)
-			*oldest = &set[i];
-	}
 	return NULL;
 }
 
 /* The cluster, looked at in this round; *@fresh: right now. */
 static int get(struct memory *m, uint64_t base, uint16_t want, struct cluster **ret, bool *fresh)
 {
-	struct cluster *c, *oldest;
-	int r;
+	struct cluster *c = find(m, base);
 
-	c = find(m, base, &oldest);
 	*fresh = !c;
 	if (!c) {
-		c = oldest;
+		int r;
+
+		c = set_of(m, base);
+		for (struct cluster *other = c + 1; other < set_of(m, base) + WAYS; other++)
+			if (other->used < c->used)
+				c = other;
 		c->base = base;
 		c->used = c->valid = c->asked = 0;
 		r = look(m, c, want);
@@ -248,9 +260,8 @@ static bool busy(const struct cluster *c)
  * what is read is kept from being swapped out. */
 static uint16_t worth_reading(struct memory *m, const struct cluster *c, uint16_t missing)
 {
-	struct cluster *unused;
-	bool walk = busy(c) || busy(find(m, c->base - CLUSTER_BYTES, &unused)) ||
-		    busy(find(m, c->base + CLUSTER_BYTES, &unused));
+	bool walk = busy(c) || busy(find(m, c->base - CLUSTER_BYTES)) ||
+		    busy(find(m, c->base + CLUSTER_BYTES));
 
 	return there(c) & ~c->valid & (walk ? -1 : missing);
 }
@@ -297,14 +308,20 @@ int memory_read(struct memory *m, uint64_t address, void *buf, size_t size, uint
 	while (size) {
 		uint64_t base = address & ~(CLUSTER_BYTES - 1), offset = address - base;
 		size_t n = size < CLUSTER_BYTES - offset ? size : CLUSTER_BYTES - offset;
-		struct cluster *c;
-		unsigned int bad;
-		int r = content(m, base, pages_in(base, address, address + n), &c, &bad);
+		uint16_t want = pages_in(base, address, address + n);
+		struct cluster *c = find(m, base);
 
-		if (r == -ENODATA && absent)
-			*absent = base + bad * PAGE_BYTES;
-		if (r)
-			return r;
+		if (!c || want & ~c->valid) {
+			unsigned int bad;
+			int r = content(m, base, want, &c, &bad);
+
+			if (r == -ENODATA && absent)
+				*absent = base + bad * PAGE_BYTES;
+			if (r)
+				return r;
+		}
+		c->asked |= want;
+		c->used = ++m->clock;
 		memcpy(to, c->data + offset, n);
 		to += n;
 		address += n;
@@ -416,12 +433,34 @@ int memory_presence(struct memory *m, uint64_t base, uint64_t size, uint64_t *pr
 
 /* ---- page ages ---- */
 
+/* As the kernel counts. */
+static uint64_t swapped_kb(const struct memory *m)
+{
+	static const char key[] = "\nVmSwap:";
+	char text[4096];
+	ssize_t n = m->status >= 0 ? pread(m->status, text, sizeof(text) - 1, 0) : -1;
+	const char *line;
+
+	text[n > 0 ? n : 0] = '\0';
+	line = strstr(text, key);
+	return line ? strtoull(line + sizeof(key) - 1, NULL, 10) : NOT_KNOWN;
+}
+
+bool memory_swap_moved(const struct memory *m)
+{
+	uint64_t now = swapped_kb(m);
+
+	return now == NOT_KNOWN || now != m->swapped_kb;
+}
+
 int memory_scan(struct memory *m, struct pages_scan *ret)
 {
 	struct pages_range *ranges = NULL;
+	uint64_t before = swapped_kb(m);
 	size_t nr = 0;
 	int r = layout_refresh(&m->layout);
 
+	m->swapped_kb = NOT_KNOWN;
 	m->refreshed = !r;
 	for (size_t i = 0; !r && i < m->layout.nr; i++) {
 		const struct layout_mapping *mapping = &m->layout.mappings[i];
@@ -435,6 +474,8 @@ int memory_scan(struct memory *m, struct pages_scan *ret)
 	if (!r)
 		r = pages_scan(m->pages, ranges, nr, ret);
 	free(ranges);
+	if (!r)
+		m->swapped_kb = before;
 	return r;
 }
 
