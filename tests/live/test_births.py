@@ -153,7 +153,7 @@ def test_alloc_fn_unknown():
     check(any("nobody" in w for w in report["warnings"]), "no word of it: %r" % report["warnings"])
 
 
-@test
+@test_on_host
 def test_alloc_min():
     need_root()
     with Alloc() as target:
