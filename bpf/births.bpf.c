@@ -78,6 +78,7 @@ struct call {
 	fp_u64 sp; /* as it began */
 	fp_u64 size, tag;
 	fp_u64 old_base; /* of the object that it ended; 0: none */
+	fp_u64 result;	 /* where it puts the object, when it does not return it */
 	struct fp_birth old;
 	fp_u32 site, pad;
 };
@@ -211,6 +212,7 @@ int on_alloc(struct pt_regs *regs)
 	if (call) {
 		call->size = size;
 		call->tag = argument(&a, site->tag_arg, 0);
+		call->result = argument(&a, site->result_arg, 0);
 		call->old_base = found ? old.base : 0;
 		if (found)
 			call->old = *found;
@@ -244,6 +246,20 @@ static __always_inline void enter(fp_u64 base, const struct fp_birth *birth)
 	*(volatile fp_u64 *)&note->nr = nr;
 }
 
+/* What the call gave; 0: it failed. */
+static __always_inline fp_u64 result_of(const struct fp_birth_site *site, const struct call *call,
+					fp_u64 returned)
+{
+	fp_u64 base;
+
+	if (site->result_arg < 0)
+		return returned;
+	/* An int: the upper half of the register says nothing. */
+	if ((fp_u32)returned || bpf_probe_read_user(&base, sizeof(base), (void *)call->result))
+		return 0;
+	return base;
+}
+
 SEC("uretprobe")
 int on_return(struct pt_regs *regs)
 {
@@ -251,10 +267,12 @@ int on_return(struct pt_regs *regs)
 	struct fp_birth_site *site = bpf_map_lookup_elem(&sites, &id);
 	struct call *call = site ? pop(regs->sp - 8, id) : 0;
 	struct fp_birth birth = {};
+	fp_u64 base;
 
 	if (!call)
 		return 0;
-	if (!regs->ax) {
+	base = result_of(site, call, regs->ax);
+	if (!base) {
 		/* It failed, and the old object lives on; but realloc(p, 0) is free(p). */
 		if (call->old_base && call->size)
 			enter(call->old_base, &call->old);
@@ -266,7 +284,7 @@ int on_return(struct pt_regs *regs)
 	birth.born_ns = bpf_ktime_get_ns();
 	birth.tag = call->tag;
 	birth.site = id;
-	enter(regs->ax, &birth);
+	enter(base, &birth);
 	return 0;
 }
 

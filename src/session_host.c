@@ -127,14 +127,21 @@ static struct watched_process watched_process(const struct target_host *t)
 	return (struct watched_process){ h->births, h->symbolizer, t->image, t->host.pid };
 }
 
-static int host_watch(const struct fp_host *host, const struct fp_allocator *allocator)
+static int host_watch_result(const struct fp_host *host, const struct fp_allocator *allocator,
+			     int result_arg)
 {
 	struct target_host *t = target_of(host);
 	const struct watched_process process = watched_process(t);
 
 	if (!process.births)
 		return t->services->births_error ? t->services->births_error : -ENOTSUP;
-	return watches_add(&t->watches, &process, allocator);
+	return watches_add(&t->watches, &process,
+			   &(struct births_allocator){ allocator, result_arg });
+}
+
+static int host_watch(const struct fp_host *host, const struct fp_allocator *allocator)
+{
+	return host_watch_result(host, allocator, -1);
 }
 
 static int host_live(const struct fp_host *host, uint64_t address, struct fp_live *ret)
@@ -145,6 +152,13 @@ static int host_live(const struct fp_host *host, uint64_t address, struct fp_liv
 	int r = births ? births_find(births, host->pid, address, time_ns, ret) : -ENOENT;
 
 	return r == -EAGAIN ? -ENODATA : r;
+}
+
+static int host_walk_live(const struct fp_host *host, fp_live_fn fn, void *arg)
+{
+	struct birth_register *births = target_of(host)->services->births;
+
+	return births ? births_walk(births, host->pid, fn, arg) : 0;
 }
 
 static void host_warn(const struct fp_host *host, const char *format, ...)
@@ -272,6 +286,8 @@ struct target_host *host_new(struct host_services *services, pid_t pid)
 		.warn = host_warn,
 		.intern = host_intern,
 		.peer = host_peer,
+		.watch_result = host_watch_result,
+		.walk_live = host_walk_live,
 	};
 	return t;
 }

@@ -52,8 +52,10 @@ static bool met_before(const struct image *image, size_t at)
 	return false;
 }
 
-static int watch(const struct watched_process *p, size_t from, const struct fp_allocator *allocator)
+static int watch(const struct watched_process *p, size_t from,
+		 const struct births_allocator *allocator)
 {
+	const struct fp_allocator *names = allocator->is;
 	struct births_place alloc, end;
 	int r, ret = -ENOENT;
 
@@ -61,12 +63,10 @@ static int watch(const struct watched_process *p, size_t from, const struct fp_a
 		const struct region *region = &p->image->regions[i];
 
 		if (!region->binary || region->binary->fd < 0 || met_before(p->image, i) ||
-		    find(p->symbolizer, p->image, region, allocator->alloc, &alloc) ||
-		    (allocator->free &&
-		     find(p->symbolizer, p->image, region, allocator->free, &end)))
+		    find(p->symbolizer, p->image, region, names->alloc, &alloc) ||
+		    (names->free && find(p->symbolizer, p->image, region, names->free, &end)))
 			continue;
-		r = births_watch(p->births, p->pid, &alloc, allocator->free ? &end : NULL,
-				 allocator);
+		r = births_watch(p->births, p->pid, &alloc, names->free ? &end : NULL, allocator);
 		if (!r || ret == -ENOENT)
 			ret = r;
 	}
@@ -74,7 +74,7 @@ static int watch(const struct watched_process *p, size_t from, const struct fp_a
 }
 
 int watches_add(struct watches *w, const struct watched_process *process,
-		const struct fp_allocator *allocator)
+		const struct births_allocator *allocator)
 {
 	int r;
 
@@ -83,14 +83,14 @@ int watches_add(struct watches *w, const struct watched_process *process,
 	watches_renew(w, process);
 	r = watch(process, 0, allocator);
 	if (!r || r == -ENOENT)
-		w->at[w->nr++] = allocator;
+		w->at[w->nr++] = *allocator;
 	return r;
 }
 
 void watches_renew(struct watches *w, const struct watched_process *process)
 {
 	for (unsigned int i = 0; w->regions < process->image->nr_regions && i < w->nr; i++)
-		watch(process, w->regions, w->at[i]);
+		watch(process, w->regions, &w->at[i]);
 	w->regions = process->image->nr_regions;
 }
 

@@ -6,7 +6,7 @@
 
 #include "faultprof/event.h"
 
-#define FP_BIRTH_SITES 4096 /* allocators of a process, over all processes */
+#define FP_BIRTH_SITES 16384 /* allocators of a process, over all processes */
 #define FP_BIRTH_NEST 8	    /* allocators that call one another, as operator new does malloc */
 
 /* One allocator of one process; its number is the cookie of its probes. Arguments count from 0, -1:
@@ -15,7 +15,7 @@ struct fp_birth_site {
 	fp_u64 size; /* with size_arg -1, bytes */
 	fp_u64 min_size;
 	fp_s32 size_arg, count_arg, old_arg, tag_arg, free_arg;
-	fp_u32 pad;
+	fp_s32 result_arg; /* where it puts the object and returns 0; -1: it returns the object */
 };
 
 struct fp_birth_key {

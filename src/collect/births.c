@@ -290,9 +290,10 @@ static uint64_t calls_of(struct birth_register *b, uint32_t site)
 	return sum;
 }
 
-static int add_site(struct birth_register *b, pid_t pid, const struct fp_allocator *allocator,
+static int add_site(struct birth_register *b, pid_t pid, const struct births_allocator *watched,
 		    uint32_t *ret)
 {
+	const struct fp_allocator *allocator = watched->is;
 	const struct fp_birth_site site = {
 		.size = allocator->size,
 		.min_size = allocator->min_size,
@@ -301,6 +302,7 @@ static int add_site(struct birth_register *b, pid_t pid, const struct fp_allocat
 		.old_arg = allocator->old_arg,
 		.tag_arg = allocator->tag_arg,
 		.free_arg = allocator->free_arg,
+		.result_arg = watched->result_arg,
 	};
 	uint32_t id = 0;
 
@@ -338,14 +340,16 @@ static int attach(struct birth_register *b, const struct births_place *place,
 	return r ? r : add_function(b, function);
 }
 
-static bool numbers_fit(const struct fp_allocator *a)
+static bool numbers_fit(const struct births_allocator *watched)
 {
-	return a->size_arg <= 5 && a->count_arg <= 5 && a->old_arg <= 5 && a->tag_arg <= 5 &&
-	       a->free_arg >= 0 && a->free_arg <= 5;
+	const struct fp_allocator *a = watched->is;
+
+	return watched->result_arg <= 5 && a->size_arg <= 5 && a->count_arg <= 5 &&
+	       a->old_arg <= 5 && a->tag_arg <= 5 && a->free_arg >= 0 && a->free_arg <= 5;
 }
 
 int births_watch(struct birth_register *b, pid_t pid, const struct births_place *alloc,
-		 const struct births_place *freeing, const struct fp_allocator *allocator)
+		 const struct births_place *freeing, const struct births_allocator *allocator)
 {
 	struct function functions[2];
 	bool wanted[2] = { false };
@@ -429,7 +433,7 @@ int births_find(struct birth_register *b, pid_t pid, uint64_t address, uint64_t 
 	return r;
 }
 
-int births_walk(struct birth_register *b, pid_t pid, births_fn fn, void *arg)
+int births_walk(struct birth_register *b, pid_t pid, fp_live_fn fn, void *arg)
 {
 	struct fp_live live;
 	int r = renew(b);

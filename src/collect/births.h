@@ -19,6 +19,12 @@
 
 struct birth_register;
 
+/* What is watched: an allocator, and how it gives its objects. */
+struct births_allocator {
+	const struct fp_allocator *is; /* has to stay as it is */
+	int result_arg; /* argument that points to where it puts them, and it returns 0; -1: none */
+};
+
 /* A function, as its place in a file. */
 struct births_place {
 	int file; /* open descriptor; the caller's, needed during the call only */
@@ -37,11 +43,11 @@ pid_t births_helper(const struct birth_register *births);
 
 /* Watches an allocator of @pid from now on; @free NULL: objects never end. A function that is
  * watched already, under another name perhaps (memalign is aligned_alloc), is not watched again:
- * that is no error. @allocator has to stay as it is. 0; -EINVAL: an argument number above 5, or no
+ * that is no error. 0; -EINVAL: an argument number above 5, or no
  * instruction there; -E2BIG: too many; -ENOTSUP, -EPERM, -EACCES: refused here; -ESRCH: the process
  * is gone. */
 int births_watch(struct birth_register *births, pid_t pid, const struct births_place *alloc,
-		 const struct births_place *free, const struct fp_allocator *allocator);
+		 const struct births_place *free, const struct births_allocator *allocator);
 
 /* Ends that for all allocators of @pid, and forgets its objects. */
 void births_unwatch(struct birth_register *births, pid_t pid);
@@ -54,8 +60,7 @@ int births_find(struct birth_register *births, pid_t pid, uint64_t address, uint
 
 /* All living objects of @pid, now; those within one another each. A nonzero return of @fn ends it,
  * and is returned. */
-typedef int (*births_fn)(void *arg, const struct fp_live *object);
-int births_walk(struct birth_register *births, pid_t pid, births_fn fn, void *arg);
+int births_walk(struct birth_register *births, pid_t pid, fp_live_fn fn, void *arg);
 
 /* Takes notice of ended processes, and of how often watched functions are called. To be called some
  * times a second. */

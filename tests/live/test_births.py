@@ -104,6 +104,7 @@ TYPES = [
     ("calloc", "calloc", "calloc"),
     ("realloc", "realloc", "realloc"),
     ("aligned", "aligned_alloc", "aligned_alloc"),
+    ("stored", "posix_memalign", "posix_memalign"),
 ]
 
 
