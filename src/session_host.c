@@ -156,9 +156,10 @@ static int host_live(const struct fp_host *host, uint64_t address, struct fp_liv
 
 static int host_walk_live(const struct fp_host *host, fp_live_fn fn, void *arg)
 {
-	struct birth_register *births = target_of(host)->services->births;
+	const struct host_services *h = target_of(host)->services;
+	uint64_t since_ns = h->end_ns ? h->end_ns : clock_now_ns();
 
-	return births ? births_walk(births, host->pid, fn, arg) : 0;
+	return h->births ? births_walk(h->births, host->pid, since_ns, fn, arg) : 0;
 }
 
 static void host_warn(const struct fp_host *host, const char *format, ...)

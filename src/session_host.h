@@ -19,6 +19,7 @@ struct host_services {
 	int births_error;	       /* then: why; 0: nobody asked */
 	struct profile *profile;
 	uint64_t begin_ns; /* of the run */
+	uint64_t end_ns;   /* 0: it is not over */
 };
 
 struct opened {

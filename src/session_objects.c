@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "session_census.h"
 
 #define MAX_TARGETS 256
 #define PAUSE 100 /* times what the work took, until it is done again */
@@ -220,49 +221,24 @@ void hosts_round(struct hosts *h)
 	}
 }
 
-/* ---- the census ---- */
-
-struct census {
-	struct target_host *target;
-	uint64_t now_ns;
-};
-
-static int count_object(void *arg, const struct fp_object *object)
-{
-	const struct census *census = arg;
-	struct target_host *t = census->target;
-	uint64_t present = 0, swapped = 0;
-
-	memory_presence(t->memory, object->base, object->size, &present, &swapped);
-	return profile_add_live_object(t->services->profile, (uint32_t)t->host.pid, t->asking,
-				       object, census->now_ns, present, swapped);
-}
+/* ---- the end ---- */
 
 int hosts_finish(struct hosts *h)
 {
+	struct census census = { .pages_left = CENSUS_PAGES };
 	uint64_t uncovered = 0;
 	int r = 0;
 
+	h->services.end_ns = clock_now_ns();
 	for (struct target_host *t = h->first; t; t = t->next) {
-		struct census census = { .target = t, .now_ns = clock_now_ns() };
-
 		if (!t->memory)
 			continue;
 		uncovered += t->scan.uncovered_bytes;
 		host_begin_round(t);
-		for (unsigned int i = 0; !r && i < t->nr; i++) {
-			const struct fp_provider *p = t->opened[i].provider;
-
-			t->asking = p->name;
-			if (p->refresh)
-				p->refresh(t->opened[i].self);
-			if (!p->walk)
-				continue;
-			r = p->walk(t->opened[i].self, count_object, &census);
-			r = r == -ENOMEM ? r : 0;
-			break; /* another one's objects may be the same */
-		}
+		if (!r)
+			r = census_take(&census, t);
 	}
+	census_tell(&census, h->services.profile);
 	if (h->services.births)
 		watch_tell_lost(h->services.births, h->services.profile);
 	if (uncovered)

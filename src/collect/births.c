@@ -433,10 +433,10 @@ int births_find(struct birth_register *b, pid_t pid, uint64_t address, uint64_t 
 	return r;
 }
 
-int births_walk(struct birth_register *b, pid_t pid, fp_live_fn fn, void *arg)
+int births_walk(struct birth_register *b, pid_t pid, uint64_t since_ns, fp_live_fn fn, void *arg)
 {
 	struct fp_live live;
-	int r = renew(b);
+	int r = b->list.read_ns && b->list.read_ns >= since_ns ? 0 : renew(b);
 
 	for (size_t i = 0; !r && i < b->list.all.nr; i++) {
 		if (b->list.all.at[i].key.pid != (uint32_t)pid)

@@ -58,9 +58,11 @@ void births_unwatch(struct birth_register *births, pid_t pid);
 int births_find(struct birth_register *births, pid_t pid, uint64_t address, uint64_t time_ns,
 		struct fp_live *ret);
 
-/* All living objects of @pid, now; those within one another each. A nonzero return of @fn ends it,
- * and is returned. */
-int births_walk(struct birth_register *births, pid_t pid, fp_live_fn fn, void *arg);
+/* All living objects of @pid as they were at one time, not before @since_ns; those within one
+ * another each. The same @since_ns again costs nothing but the walk. A nonzero return of @fn ends
+ * it, and is returned. */
+int births_walk(struct birth_register *births, pid_t pid, uint64_t since_ns, fp_live_fn fn,
+		void *arg);
 
 /* Takes notice of ended processes, and of how often watched functions are called. To be called some
  * times a second. */

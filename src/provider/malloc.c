@@ -157,6 +157,17 @@ static bool may_be_heap(const struct fp_host *host, uint64_t address)
 		!strncmp(mapping.name, "[anon", 5));
 }
 
+static struct fp_object object_of(const struct fp_live *live)
+{
+	return (struct fp_object){
+		.type = live->allocator->name,
+		.base = live->base,
+		.size = live->size,
+		.age_source = FP_AGE_ALLOCATED,
+		.born_ns = live->born_ns,
+	};
+}
+
 static int malloc_find(void *arg, uint64_t address, uint64_t time_ns, struct fp_object *ret)
 {
 	struct self *self = arg;
@@ -169,14 +180,29 @@ static int malloc_find(void *arg, uint64_t address, uint64_t time_ns, struct fp_
 		return r;
 	if (live.born_ns > time_ns)
 		return -ENOENT;
-	*ret = (struct fp_object){
-		.type = live.allocator->name,
-		.base = live.base,
-		.size = live.size,
-		.age_source = FP_AGE_ALLOCATED,
-		.born_ns = live.born_ns,
-	};
+	*ret = object_of(&live);
 	return 0;
+}
+
+struct walk {
+	fp_object_fn fn;
+	void *arg;
+};
+
+static int tell(void *arg, const struct fp_live *live)
+{
+	const struct walk *walk = arg;
+	struct fp_object object = object_of(live);
+
+	return walk->fn(walk->arg, &object);
+}
+
+static int malloc_walk(void *arg, fp_object_fn fn, void *fn_arg)
+{
+	struct self *self = arg;
+	struct walk walk = { fn, fn_arg };
+
+	return self->host->walk_live(self->host, tell, &walk);
 }
 
 const struct fp_provider provider_malloc = {
@@ -185,5 +211,6 @@ const struct fp_provider provider_malloc = {
 	.help = "any program: what its allocators returned since the run began",
 	.open = malloc_open,
 	.find = malloc_find,
+	.walk = malloc_walk,
 	.close = free,
 };

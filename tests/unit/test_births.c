@@ -319,7 +319,7 @@ static size_t count(struct birth_register *births, const struct target *t)
 {
 	struct walk walk = { .target = t };
 
-	assert_int_equal(births_walk(births, t->pid, on_live, &walk), 0);
+	assert_int_equal(births_walk(births, t->pid, clock_now_ns(), on_live, &walk), 0);
 	free(walk.list.at);
 	return walk.list.nr;
 }
@@ -368,7 +368,7 @@ static size_t check_all(struct birth_register *births, struct target *t, uint64_
 
 	ask_truth(t, min, &truth);
 	check_find(births, t, &truth); /* by what was noted since the last walk */
-	assert_int_equal(births_walk(births, t->pid, on_live, &walk), 0);
+	assert_int_equal(births_walk(births, t->pid, clock_now_ns(), on_live, &walk), 0);
 	assert_int_equal(walk.list.nr, truth.nr);
 	for (size_t i = 0; i < truth.nr; i++) {
 		const struct object *want = &truth.at[i], *got = &walk.list.at[i];
@@ -500,6 +500,31 @@ static void test_full(void **state)
 	order(&t, "hold 900 8192");
 	assert_int_equal(check_all(births, &t, 4096), 900);
 	check_lost(births, 500, 0);
+	target_end(&t);
+	births_close(births);
+}
+
+/* Several processes are told of as they were at one time. */
+static void test_one_time(void **state)
+{
+	struct birth_register *births = register_open(0);
+	uint64_t since_ns = clock_now_ns();
+	struct walk first = { 0 }, again = { 0 };
+	struct target t;
+
+	(void)state;
+	target_start(&t, "alloc", NULL);
+	first.target = again.target = &t;
+	watch_few(births, &t, 4096);
+	order(&t, "hold 20 5000");
+	assert_int_equal(births_walk(births, t.pid, since_ns, on_live, &first), 0);
+	assert_int_equal(first.list.nr, 20);
+	order(&t, "hold 7 5000");
+	assert_int_equal(births_walk(births, t.pid, since_ns, on_live, &again), 0);
+	assert_int_equal(again.list.nr, 20);
+	assert_int_equal(count(births, &t), 27);
+	free(first.list.at);
+	free(again.list.at);
 	target_end(&t);
 	births_close(births);
 }
@@ -672,12 +697,13 @@ static void test_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_glibc),	 cmocka_unit_test(test_jemalloc),
-		cmocka_unit_test(test_tcmalloc), cmocka_unit_test(test_static),
-		cmocka_unit_test(test_full),	 cmocka_unit_test(test_late),
-		cmocka_unit_test(test_odd_ends), cmocka_unit_test(test_calls),
-		cmocka_unit_test(test_cost),	 cmocka_unit_test(test_privileges),
-		cmocka_unit_test(test_refused),	 cmocka_unit_test(test_names),
+		cmocka_unit_test(test_glibc),	   cmocka_unit_test(test_jemalloc),
+		cmocka_unit_test(test_tcmalloc),   cmocka_unit_test(test_static),
+		cmocka_unit_test(test_full),	   cmocka_unit_test(test_one_time),
+		cmocka_unit_test(test_late),	   cmocka_unit_test(test_odd_ends),
+		cmocka_unit_test(test_calls),	   cmocka_unit_test(test_cost),
+		cmocka_unit_test(test_privileges), cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
