@@ -232,7 +232,7 @@ static void open_births(struct session *s)
 
 	if (!o->providers || !strcmp(o->providers, "none"))
 		return;
-	s->births_error = births_open(0, o->verbose > 1, &s->births);
+	s->births_error = births_open(0, false, o->verbose > 1, &s->births);
 	if (s->births)
 		s->targets.helpers[1] = births_helper(s->births);
 	provider_malloc_set(o->alloc_min, o->alloc_fns, o->nr_alloc_fns);

@@ -66,7 +66,8 @@ static int watch(const struct watched_process *p, size_t from,
 		    find(p->symbolizer, p->image, region, names->alloc, &alloc) ||
 		    (names->free && find(p->symbolizer, p->image, region, names->free, &end)))
 			continue;
-		r = births_watch(p->births, p->pid, &alloc, names->free ? &end : NULL, allocator);
+		r = births_watch(p->births, p->pid, p->image->id, &alloc, names->free ? &end : NULL,
+				 allocator);
 		if (!r || ret == -ENOENT)
 			ret = r;
 	}

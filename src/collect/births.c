@@ -57,13 +57,14 @@ struct birth_register {
 	struct process *processes;
 	size_t nr_processes;
 	struct birth_list list;
+	struct birth_stacks stacks;
 	bool littered;	    /* the map has objects of programs that are gone */
 	uint64_t polled_ns; /* when the calls were read */
 };
 
 /* ---- opening ---- */
 
-static int load(struct birth_register *b, unsigned int objects)
+static int load(struct birth_register *b, unsigned int objects, bool stacks)
 {
 	struct births *s = births__open();
 	int r;
@@ -74,6 +75,8 @@ static int load(struct birth_register *b, unsigned int objects)
 	r = bpf_map__set_max_entries(s->maps.counts, b->nr_cpus);
 	if (!r && objects)
 		r = bpf_map__set_max_entries(s->maps.objects, objects);
+	if (!r)
+		r = birth_stacks_prepare(s, stacks);
 	if (!r)
 		r = births__load(s);
 	/* Those that are no uprobes; the others wait for a place. */
@@ -103,7 +106,7 @@ static const void *map_array(const struct bpf_map *map, size_t bytes)
 	return at == MAP_FAILED ? NULL : at;
 }
 
-static int start(struct birth_register *b)
+static int start(struct birth_register *b, bool stacks)
 {
 	const struct births *s = b->skeleton;
 	const int programs[BROKER_NR] = {
@@ -121,10 +124,12 @@ static int start(struct birth_register *b)
 	b->list.notes = b->notes;
 	b->list.born = &s->bss->born;
 	r = birth_list_init(&b->list);
+	if (!r && stacks)
+		r = birth_stacks_init(&b->stacks, s);
 	return r ? r : broker_start(programs, &b->broker);
 }
 
-int births_open(unsigned int objects, bool debug, struct birth_register **ret)
+int births_open(unsigned int objects, bool stacks, bool debug, struct birth_register **ret)
 {
 	struct birth_register *b = calloc(1, sizeof(*b));
 	int r;
@@ -135,9 +140,9 @@ int births_open(unsigned int objects, bool debug, struct birth_register **ret)
 		libbpf_set_print(NULL);
 	r = allocate(b);
 	if (!r)
-		r = load(b, objects);
+		r = load(b, objects, stacks);
 	if (!r)
-		r = start(b);
+		r = start(b, stacks);
 	if (r)
 		births_close(b);
 	else
@@ -154,6 +159,7 @@ void births_close(struct birth_register *b)
 		munmap((void *)b->per_cpu, b->nr_cpus * sizeof(*b->per_cpu));
 	if (b->notes)
 		munmap((void *)b->notes, NOTES_BYTES);
+	birth_stacks_release(&b->stacks);
 	births__destroy(b->skeleton);
 	free(b->functions);
 	free(b->processes);
@@ -196,20 +202,21 @@ static void forget(struct birth_register *b, struct process *process)
 /* Exec and exit are told by the kernel side. */
 static void update(struct birth_register *b, struct process *process)
 {
+	struct fp_birth_process told;
 	uint32_t key = process->pid;
-	uint64_t since;
 
-	if (!bpf_map_lookup_elem(bpf_map__fd(b->skeleton->maps.processes), &key, &since)) {
-		b->littered |= since != process->since_ns;
-		process->since_ns = since;
+	if (!bpf_map_lookup_elem(bpf_map__fd(b->skeleton->maps.processes), &key, &told)) {
+		b->littered |= told.since_ns != process->since_ns;
+		process->since_ns = told.since_ns;
 	} else if (errno == ENOENT) {
 		forget(b, process);
 	}
 }
 
-static int process_get(struct birth_register *b, pid_t pid)
+static int process_get(struct birth_register *b, pid_t pid, uint32_t image)
 {
 	struct process fresh = { .pid = pid, .since_ns = clock_now_ns() };
+	struct fp_birth_process told = { .since_ns = fresh.since_ns, .image = image };
 	struct process *process = process_of(b, pid);
 	uint32_t key = pid;
 	int r;
@@ -227,8 +234,7 @@ static int process_get(struct birth_register *b, pid_t pid)
 		process = &b->processes[b->nr_processes++];
 		process->pid = 0;
 	}
-	if (bpf_map_update_elem(bpf_map__fd(b->skeleton->maps.processes), &key, &fresh.since_ns,
-				BPF_ANY))
+	if (bpf_map_update_elem(bpf_map__fd(b->skeleton->maps.processes), &key, &told, BPF_ANY))
 		return -errno;
 	*process = fresh;
 	return 0;
@@ -348,13 +354,14 @@ static bool numbers_fit(const struct births_allocator *watched)
 	       a->old_arg <= 5 && a->tag_arg <= 5 && a->free_arg >= 0 && a->free_arg <= 5;
 }
 
-int births_watch(struct birth_register *b, pid_t pid, const struct births_place *alloc,
-		 const struct births_place *freeing, const struct births_allocator *allocator)
+int births_watch(struct birth_register *b, pid_t pid, uint32_t image,
+		 const struct births_place *alloc, const struct births_place *freeing,
+		 const struct births_allocator *allocator)
 {
 	struct function functions[2];
 	bool wanted[2] = { false };
 	uint32_t site = 0;
-	int r = numbers_fit(allocator) ? process_get(b, pid) : -EINVAL;
+	int r = numbers_fit(allocator) ? process_get(b, pid, image) : -EINVAL;
 
 	if (!r && freeing)
 		r = function_of(freeing, pid, true, &functions[0]);
@@ -447,10 +454,29 @@ int births_walk(struct birth_register *b, pid_t pid, uint64_t since_ns, fp_live_
 	return r;
 }
 
+const struct fp_birth_stack *births_stack(struct birth_register *b, pid_t pid, uint64_t base,
+					  uint64_t born_ns)
+{
+	struct fp_birth_key key = { .base = base, .pid = pid };
+	struct fp_birth birth;
+
+	if (!b->stacks.walked || bpf_map_lookup_elem(b->list.map, &key, &birth) ||
+	    birth.born_ns != born_ns)
+		return NULL;
+	return birth_stacks_find(&b->stacks, birth.stack);
+}
+
+void births_set_unwinder(struct birth_register *b, births_unwind_fn fn, void *arg)
+{
+	b->stacks.unwind = fn;
+	b->stacks.arg = arg;
+}
+
 void births_poll(struct birth_register *b)
 {
 	uint64_t now = clock_now_ns(), passed_ns = now - b->polled_ns, calls, rate;
 
+	birth_stacks_poll(&b->stacks);
 	if (passed_ns < SECOND)
 		return;
 	b->polled_ns = now;
@@ -490,4 +516,5 @@ void births_lost(const struct birth_register *b, uint64_t ret[FP_NR_BIRTH_LOSSES
 			ret[i] += ((const volatile struct fp_birth_counts *)&b->per_cpu[cpu])
 					  ->lost[i];
 	}
+	ret[FP_BIRTH_NO_STACK] += b->stacks.lost;
 }

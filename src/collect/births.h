@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#include "faultprof/births.h"
+#include "collect/birthstacks.h"
 #include "faultprof/provider.h"
 
 struct birth_register;
@@ -33,21 +33,23 @@ struct births_place {
 
 /* @objects: how many at a time, over all processes; 0: 262,144, for which the kernel allocates 30
  * MB.
+ * @stacks: who made them is known, too, for 12 MB more.
  * @debug: libbpf says on stderr why the kernel refuses. 0; -ENOTSUP: no uprobes or no BTF here;
  * -EPERM, -EACCES: not allowed; or -errno. */
-int births_open(unsigned int objects, bool debug, struct birth_register **ret);
+int births_open(unsigned int objects, bool stacks, bool debug, struct birth_register **ret);
 void births_close(struct birth_register *births); /* NULL is fine */
 
 /* The helper: a process of ours, which is no target. */
 pid_t births_helper(const struct birth_register *births);
 
-/* Watches an allocator of @pid from now on; @free NULL: objects never end. A function that is
- * watched already, under another name perhaps (memalign is aligned_alloc), is not watched again:
- * that is no error. 0; -EINVAL: an argument number above 5, or no
- * instruction there; -E2BIG: too many; -ENOTSUP, -EPERM, -EACCES: refused here; -ESRCH: the process
- * is gone. */
-int births_watch(struct birth_register *births, pid_t pid, const struct births_place *alloc,
-		 const struct births_place *free, const struct births_allocator *allocator);
+/* Watches an allocator of @pid, which runs the program @image (0: without stacks), from now on;
+ * @free NULL: objects never end. A function that is watched already, under another name perhaps
+ * (memalign is aligned_alloc), is not watched again: that is no error. 0; -EINVAL: an argument
+ * number above 5, or no instruction there; -E2BIG: too many; -ENOTSUP, -EPERM, -EACCES: refused
+ * here; -ESRCH: the process is gone. */
+int births_watch(struct birth_register *births, pid_t pid, uint32_t image,
+		 const struct births_place *alloc, const struct births_place *free,
+		 const struct births_allocator *allocator);
 
 /* Ends that for all allocators of @pid, and forgets its objects. */
 void births_unwatch(struct birth_register *births, pid_t pid);
@@ -63,6 +65,14 @@ int births_find(struct birth_register *births, pid_t pid, uint64_t address, uint
  * it, and is returned. */
 int births_walk(struct birth_register *births, pid_t pid, uint64_t since_ns, fp_live_fn fn,
 		void *arg);
+
+/* Who made the object of @pid at @base that was born at @born_ns. NULL: not known. Valid until the
+ * register is closed. */
+const struct fp_birth_stack *births_stack(struct birth_register *births, pid_t pid, uint64_t base,
+					  uint64_t born_ns);
+/* Who unwinds the stacks that the kernel side cannot walk yet: called by births_poll() and
+ * births_stack(). */
+void births_set_unwinder(struct birth_register *births, births_unwind_fn fn, void *arg);
 
 /* Takes notice of ended processes, and of how often watched functions are called. To be called some
  * times a second. */

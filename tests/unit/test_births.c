@@ -157,7 +157,7 @@ static unsigned long address_of(const struct target *t, const char *name)
 static struct birth_register *register_open(unsigned int objects)
 {
 	struct birth_register *births;
-	int r = births_open(objects, false, &births);
+	int r = births_open(objects, false, false, &births);
 
 	if (r == -ENOTSUP || r == -EPERM || geteuid())
 		skip();
@@ -203,7 +203,7 @@ static int watch(struct birth_register *births, const struct target *t,
 	if (!place_of(t, a->is->alloc, &alloc))
 		return 0;
 	assert_true(place_of(t, a->is->free, &freeing));
-	r = births_watch(births, t->pid, &alloc, &freeing, a);
+	r = births_watch(births, t->pid, 0, &alloc, &freeing, a);
 	close(alloc.file);
 	close(freeing.file);
 	return r;
@@ -650,7 +650,7 @@ static void test_privileges(void **state)
 	ask_wishes(&t.wishes, 4096);
 	pid = fork();
 	if (!pid) {
-		int r = births_open(0, false, &births);
+		int r = births_open(0, false, false, &births);
 
 		if (r)
 			_exit(10);
@@ -677,17 +677,17 @@ static void test_refused(void **state)
 	(void)state;
 	target_start(&t, "alloc", NULL);
 	assert_true(place_of(&t, "malloc", &place));
-	assert_int_equal(births_watch(births, t.pid, &place, NULL, &bad), -EINVAL);
-	assert_int_equal(births_watch(births, t.pid, &place, NULL, &bad_result), -EINVAL);
+	assert_int_equal(births_watch(births, t.pid, 0, &place, NULL, &bad), -EINVAL);
+	assert_int_equal(births_watch(births, t.pid, 0, &place, NULL, &bad_result), -EINVAL);
 	assert_int_equal(
-		births_watch(births, t.pid, &(struct births_place){ null, 0 }, NULL, &good),
+		births_watch(births, t.pid, 0, &(struct births_place){ null, 0 }, NULL, &good),
 		-EINVAL);
 	place.offset = UINT64_MAX / 2;
-	assert_true(births_watch(births, t.pid, &place, NULL, &good) < 0);
+	assert_true(births_watch(births, t.pid, 0, &place, NULL, &good) < 0);
 	target_end(&t);
 	assert_int_equal(watch(births, &t, &good), 0); /* no such process: no address */
 	place.offset = 4096;
-	assert_int_equal(births_watch(births, t.pid, &place, NULL, &good), -ESRCH);
+	assert_int_equal(births_watch(births, t.pid, 0, &place, NULL, &good), -ESRCH);
 	close(place.file);
 	close(null);
 	births_close(births);
