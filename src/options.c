@@ -273,6 +273,13 @@ static int set_alloc_fn(struct options *o, const char *text)
 	return 0;
 }
 
+static int set_alloc_stacks(struct options *o, const char *text)
+{
+	(void)text;
+	o->alloc_stacks = true;
+	return 0;
+}
+
 static int set_haproxy_socket(struct options *o, const char *text)
 {
 	return set_text("--haproxy-socket", text, &o->haproxy_socket);
@@ -357,6 +364,7 @@ static const struct {
 	  "ages of what malloc gives, from this size on (default 4096)" },
 	{ 0, "alloc-fn", "FUNCTIONS", set_alloc_fn,
 	  "and of what alloc=SYMBOL,free=SYMBOL,size=ARGUMENT give" },
+	{ 0, "alloc-stacks", NULL, set_alloc_stacks, "and who allocated what faults hit" },
 	{ 0, "haproxy-socket", "PATH", set_haproxy_socket,
 	  "ask HAProxy's stats socket, too; it swaps in its sessions for that" },
 	{ 0, "sites", "N", set_sites, "places in the code that can be told apart (default 8192)" },
@@ -431,13 +439,14 @@ static bool has_element(const char *list, const char *name)
 /* What allocators give is known to one provider alone. */
 static int check_providers(struct options *o)
 {
-	if (!o->alloc_given && !o->nr_alloc_fns)
+	if (!o->alloc_given && !o->nr_alloc_fns && !o->alloc_stacks)
 		return 0;
 	if (!o->providers)
 		o->providers = "malloc";
 	if (has_element(o->providers, "malloc"))
 		return 0;
-	log_error("--alloc-min and --alloc-fn are for the provider malloc: --provider %s,malloc",
+	log_error("--alloc-min, --alloc-fn and --alloc-stacks are for the provider malloc: "
+		  "--provider %s,malloc",
 		  o->providers);
 	return -EINVAL;
 }

@@ -221,6 +221,7 @@ static int choose_providers(struct session *s)
 			.profile = &s->profile,
 		},
 		.mappings = s->collector->mappings,
+		.allocations.wanted = s->options->alloc_stacks && s->births,
 	};
 	return r;
 }
@@ -232,7 +233,7 @@ static void open_births(struct session *s)
 
 	if (!o->providers || !strcmp(o->providers, "none"))
 		return;
-	s->births_error = births_open(0, false, o->verbose > 1, &s->births);
+	s->births_error = births_open(0, o->alloc_stacks, o->verbose > 1, &s->births);
 	if (s->births)
 		s->targets.helpers[1] = births_helper(s->births);
 	provider_malloc_set(o->alloc_min, o->alloc_fns, o->nr_alloc_fns);
@@ -388,6 +389,7 @@ static int report(struct session *s)
 		.collector = s->collector,
 		.symbolizer = s->symbolizer,
 		.tally = &s->tally,
+		.allocations = &s->hosts.allocations,
 		.targets = &s->targets,
 		.command = s->command.pid,
 		.cut_stacks = s->cut_stacks,

@@ -72,8 +72,25 @@ static struct target_host *get_target(struct hosts *h, pid_t pid, const struct i
 	return t;
 }
 
+/* births_unwind_fn */
+static unsigned int unwind_birth(void *arg, const struct fp_birth_raw *raw, uint64_t *ips,
+				 struct fp_rule *rules, unsigned int max, enum fp_stack_end *end)
+{
+	const struct hosts *h = arg;
+	const struct target_host *t = h->first;
+
+	while (t && t->host.pid != (pid_t)raw->pid)
+		t = t->next;
+	if (!t || !t->image || t->image->id != raw->image)
+		return 0;
+	return symbolizer_unwind(h->services.symbolizer, t->image, raw->time_ns, &raw->stack, ips,
+				 rules, max, end);
+}
+
 void hosts_start(struct hosts *h, const struct pid_list *pids)
 {
+	if (h->services.births)
+		births_set_unwinder(h->services.births, unwind_birth, h);
 	h->services.begin_ns = clock_now_ns();
 	for (size_t i = 0; h->services.providers->nr && i < pids->nr; i++) {
 		const struct image *image =
@@ -186,7 +203,8 @@ int hosts_fault(struct hosts *h, const struct fault *fault, const struct object_
 		r = ask(t, fault, &provider, &object);
 	if (!r) {
 		*ret = profile_object_kind(h->services.profile, provider, object.type, object.pool);
-		if (!*ret)
+		if (!*ret ||
+		    allocation_tally_add(&h->allocations, h->services.births, fault, &object, *ret))
 			return -ENOMEM;
 	}
 	return profile_add_object(h->services.profile, fault, provider,
@@ -256,6 +274,7 @@ int hosts_finish(struct hosts *h)
 
 void hosts_release(struct hosts *h)
 {
+	tally_release(&h->allocations.stacks);
 	while (h->first) {
 		struct target_host *next = h->first->next;
 

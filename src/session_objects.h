@@ -8,6 +8,7 @@
 
 #include "collect/mappings.h"
 #include "collect/procfs.h"
+#include "session_allocations.h"
 #include "session_host.h"
 
 struct hosts {
@@ -15,6 +16,7 @@ struct hosts {
 	const struct mappings *mappings;
 	struct target_host *first;
 	unsigned int nr;
+	struct allocation_tally allocations;
 	uint64_t refused; /* processes for which there was no room, or no permission */
 };
 

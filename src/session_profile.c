@@ -64,6 +64,8 @@ static int fill(const struct finished *f)
 	add_warnings(f, &counts);
 	r = resolve_tally(f->symbolizer, f->tally, f->profile);
 	if (!r)
+		r = allocation_tally_complete(f->allocations, f->symbolizer, f->profile);
+	if (!r)
 		profile_finish(f->profile);
 	return r;
 }

@@ -7,6 +7,7 @@
 #include "collect/collector.h"
 #include "model/tally.h"
 #include "options.h"
+#include "session_allocations.h"
 #include "session_targets.h"
 #include "symbolize/symbolize.h"
 
@@ -16,6 +17,7 @@ struct finished {
 	const struct collector *collector;
 	struct symbolizer *symbolizer;
 	const struct tally *tally;
+	const struct allocation_tally *allocations;
 	const struct targets *targets;
 	pid_t command;	     /* the process of the options' command; 0: none */
 	uint64_t cut_stacks; /* FP_LOSS_STACK that the collector does not know of */

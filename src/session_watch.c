@@ -114,12 +114,17 @@ void watch_tell_lost(const struct birth_register *births, struct profile *profil
 		[FP_BIRTH_FULL] = "there was no room for it",
 		[FP_BIRTH_NO_STATE] = "its thread found no memory",
 		[FP_BIRTH_NO_END] = "its allocator never returned",
+		[FP_BIRTH_NO_STACK] = "there was no room for it",
 	};
 	uint64_t lost[FP_NR_BIRTH_LOSSES];
 
 	births_lost(births, lost);
 	for (int i = 0; i < FP_NR_BIRTH_LOSSES; i++)
 		if (lost[i])
-			profile_warn(profile, "the birth of %llu objects: %s",
+			profile_warn(profile, "%s of %llu objects: %s",
+				     i == FP_BIRTH_NO_STACK
+					     ? "the stack that allocated them, or its "
+					       "outer part,"
+					     : "the birth",
 				     (unsigned long long)lost[i], why[i]);
 }

@@ -8,6 +8,7 @@
 #define MODEL_OBJECTS_H
 
 #include "model/ages.h"
+#include "model/allocations.h"
 #include "model/durations.h"
 #include "model/fault.h"
 
@@ -76,6 +77,7 @@ struct objects {
 	size_t nr_connections;
 	uint64_t unlisted; /* faults of connections that found no room */
 	struct object_ages ages;
+	struct allocations allocations;
 	struct objects_index *index; /* private */
 };
 
