@@ -1,65 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* Births against the account of the program that made them (tests/live/alloc.c), which notes the
  * time before and after each call. Needs root. */
-#include <errno.h>
-#include <fcntl.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <cmocka.h>
 
 #include "base/clock.h"
 #include "base/privilege.h"
-#include "collect/births.h"
+#include "birthlab.h"
 #include "collect/broker.h"
-#include "collect/procfs.h"
-#include "provider/malloc.h"
-#include "provider/registry.h"
-
-#define LIB "/usr/lib/x86_64-linux-gnu/"
-#define CXX LIB "libstdc++.so.6"
-#define JEMALLOC LIB "libjemalloc.so.2"
-#define TCMALLOC LIB "libtcmalloc_minimal.so.4"
-#define NR_FUNCTIONS 96
-#define MAX_WISHES 128
-
-static struct fp_allocator pool = {
-	.name = "pool",
-	.alloc = "pool_alloc",
-	.free = "pool_free",
-	.size_arg = 1,
-	.count_arg = -1,
-	.old_arg = -1,
-	.free_arg = 1,
-};
-
-/* What the provider malloc wants watched, and the host that it asks for it. */
-struct wishes {
-	struct fp_host host;
-	struct births_allocator at[MAX_WISHES];
-	size_t nr;
-	void *provider;
-};
-
-struct target {
-	pid_t pid;
-	FILE *in, *out;
-	struct function {
-		char name[48];
-		unsigned long address;
-	} functions[NR_FUNCTIONS];
-	size_t nr_functions;
-	struct wishes wishes;
-};
 
 struct object {
 	uint64_t base, size, from_ns, to_ns; /* born between */
@@ -71,190 +18,11 @@ struct objects {
 	size_t nr, room;
 };
 
-/* ---- the target ---- */
-
-static bool next_line(struct target *t, char line[128])
-{
-	assert_non_null(fgets(line, 128, t->out));
-	return strcmp(line, ".\n") != 0;
-}
-
-static void ask(struct target *t, const char *what)
-{
-	fprintf(t->in, "%s\n", what);
-	fflush(t->in);
-}
-
-static void order(struct target *t, const char *what)
-{
-	char line[128];
-
-	ask(t, what);
-	assert_false(next_line(t, line));
-}
-
-static void ask_functions(struct target *t)
-{
-	char line[128];
-
-	ask(t, "functions");
-	for (t->nr_functions = 0; next_line(t, line); t->nr_functions++) {
-		struct function *f = &t->functions[t->nr_functions];
-
-		assert_true(t->nr_functions < NR_FUNCTIONS);
-		assert_int_equal(sscanf(line, "%47s %lx", f->name, &f->address), 2);
-	}
-}
-
-static void target_start(struct target *t, const char *name, const char *preload)
-{
-	const char *build = getenv("BUILD");
-	int in[2], out[2];
-	char path[512], line[128];
-
-	memset(t, 0, sizeof(*t));
-	snprintf(path, sizeof(path), "%s/tests/%s", build ? build : "build", name);
-	if (geteuid() || access(path, X_OK) || (preload && access(preload, R_OK)))
-		skip();
-	assert_int_equal(pipe2(in, O_CLOEXEC), 0);
-	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
-	t->pid = fork();
-	if (!t->pid) {
-		dup2(in[0], 0);
-		dup2(out[1], 1);
-		if (preload)
-			setenv("LD_PRELOAD", preload, 1);
-		execl(path, path, NULL);
-		_exit(1);
-	}
-	close(in[0]);
-	close(out[1]);
-	t->in = fdopen(in[1], "w");
-	t->out = fdopen(out[0], "r");
-	assert_false(next_line(t, line));
-	ask_functions(t);
-}
-
-static void target_end(struct target *t)
-{
-	if (t->wishes.provider)
-		provider_malloc.close(t->wishes.provider);
-	fclose(t->in);
-	fclose(t->out);
-	waitpid(t->pid, NULL, 0);
-}
-
-static unsigned long address_of(const struct target *t, const char *name)
-{
-	for (size_t i = 0; i < t->nr_functions; i++)
-		if (!strcmp(t->functions[i].name, name))
-			return t->functions[i].address;
-	return 0;
-}
-
-/* ---- watching it ---- */
-
-static struct birth_register *register_open(unsigned int objects)
-{
-	struct birth_register *births;
-	int r = births_open(objects, false, false, &births);
-
-	if (r == -ENOTSUP || r == -EPERM || geteuid())
-		skip();
-	assert_int_equal(r, 0);
-	return births;
-}
-
-struct search {
-	unsigned long address;
-	struct births_place place;
-	pid_t pid;
-};
-
-static int on_mapping(void *arg, const struct procfs_mapping *m)
-{
-	struct search *search = arg;
-
-	if (search->address < m->start || search->address >= m->end)
-		return 0;
-	search->place.file =
-		procfs_open_binary(search->pid, m->start, m->end, m->path, m->device, m->inode);
-	search->place.offset = search->address - m->start + m->offset;
-	return 1;
-}
-
-static bool place_of(const struct target *t, const char *name, struct births_place *ret)
-{
-	struct search search = { .address = address_of(t, name), .pid = t->pid };
-
-	if (!search.address || procfs_maps(t->pid, on_mapping, &search) != 1)
-		return false;
-	assert_true(search.place.file >= 0);
-	*ret = search.place;
-	return true;
-}
-
-static int watch(struct birth_register *births, const struct target *t,
-		 const struct births_allocator *a)
-{
-	struct births_place alloc, freeing;
-	int r;
-
-	if (!place_of(t, a->is->alloc, &alloc))
-		return 0;
-	assert_true(place_of(t, a->is->free, &freeing));
-	r = births_watch(births, t->pid, 0, &alloc, &freeing, a);
-	close(alloc.file);
-	close(freeing.file);
-	return r;
-}
-
-static int wish_result(const struct fp_host *host, const struct fp_allocator *allocator,
-		       int result_arg)
-{
-	struct wishes *wishes = (struct wishes *)host; /* its first member */
-
-	assert_true(wishes->nr < MAX_WISHES);
-	wishes->at[wishes->nr++] = (struct births_allocator){ allocator, result_arg };
-	return 0;
-}
-
-static int wish(const struct fp_host *host, const struct fp_allocator *allocator)
-{
-	return wish_result(host, allocator, -1);
-}
-
-static void ask_wishes(struct wishes *wishes, uint64_t min)
-{
-	wishes->host = (struct fp_host){ .watch = wish, .watch_result = wish_result };
-	pool.min_size = min;
-	provider_malloc_set(min, &pool, 1);
-	assert_int_equal(provider_malloc.open(&wishes->host, &wishes->provider), 0);
-}
-
-/* Of several names of a function, the one that is watched first is its name: the last of the
- * provider's table are tried by beginning there. */
-static void watch_all(struct birth_register *births, struct target *t, uint64_t min, bool from_end)
-{
-	struct wishes *wishes = &t->wishes;
-
-	ask_wishes(wishes, min);
-	for (size_t i = 0; i < wishes->nr; i++)
-		assert_int_equal(watch(births, t, &wishes->at[from_end ? wishes->nr - 1 - i : i]),
-				 0);
-}
-
-/* The kernel needs long to take probes off, and the next ones wait for it. */
 static void watch_few(struct birth_register *births, struct target *t, uint64_t min)
 {
 	static const char *const names[] = { "malloc", "realloc", "pool_alloc" };
-	struct wishes *wishes = &t->wishes;
 
-	ask_wishes(wishes, min);
-	for (size_t i = 0; i < wishes->nr; i++)
-		for (int k = 0; k < 3; k++)
-			if (!strcmp(wishes->at[i].is->alloc, names[k]))
-				assert_int_equal(watch(births, t, &wishes->at[i]), 0);
+	watch_named(births, t, min, names, 3);
 }
 
 /* ---- the account and the truth ---- */
@@ -398,7 +166,7 @@ static void check_lost(const struct birth_register *births, uint64_t full, uint6
 
 static void churn(const char *program, const char *preload, uint64_t min, bool from_end)
 {
-	struct birth_register *births = register_open(0);
+	struct birth_register *births = register_open(0, false);
 	struct target t;
 
 	target_start(&t, program, preload);
@@ -479,7 +247,7 @@ static void test_names(void **state)
 
 static void test_full(void **state)
 {
-	struct birth_register *births = register_open(1000);
+	struct birth_register *births = register_open(1000, false);
 	struct target t;
 
 	(void)state;
@@ -507,7 +275,7 @@ static void test_full(void **state)
 /* Several processes are told of as they were at one time. */
 static void test_one_time(void **state)
 {
-	struct birth_register *births = register_open(0);
+	struct birth_register *births = register_open(0, false);
 	uint64_t since_ns = clock_now_ns();
 	struct walk first = { 0 }, again = { 0 };
 	struct target t;
@@ -532,7 +300,7 @@ static void test_one_time(void **state)
 /* More births than are noted, before the list may be renewed again. */
 static void test_late(void **state)
 {
-	struct birth_register *births = register_open(0);
+	struct birth_register *births = register_open(0, false);
 	struct fp_live live;
 	struct target t;
 
@@ -552,7 +320,7 @@ static void test_late(void **state)
 
 static void test_odd_ends(void **state)
 {
-	struct birth_register *births = register_open(0);
+	struct birth_register *births = register_open(0, false);
 	struct fp_live live;
 	struct target t;
 
@@ -595,7 +363,7 @@ static double pace(struct target *t, const char *what)
 
 static void test_calls(void **state)
 {
-	struct birth_register *births = register_open(0);
+	struct birth_register *births = register_open(0, false);
 	uint64_t begin_ns, rate;
 	struct target t;
 
@@ -619,7 +387,7 @@ static void test_calls(void **state)
 /* For people: what one call costs. */
 static void test_cost(void **state)
 {
-	struct birth_register *births = register_open(0);
+	struct birth_register *births = register_open(0, false);
 	double without, below, above;
 	struct target t;
 
@@ -668,7 +436,7 @@ static void test_refused(void **state)
 	static const struct fp_allocator six = { .name = "six", .size_arg = 6 };
 	const struct births_allocator bad = { &six, -1 }, good = { &pool, -1 },
 				      bad_result = { &pool, 6 };
-	struct birth_register *births = register_open(0);
+	struct birth_register *births = register_open(0, false);
 	struct births_place place;
 	struct target t;
 	pid_t helper = births_helper(births);
