@@ -303,9 +303,15 @@ void host_renew_watches(struct target_host *t)
 {
 	const struct watched_process process = watched_process(t);
 
-	if (!t->watches.nr)
-		return;
-	watches_renew(&t->watches, &process);
-	if (!t->busy)
-		t->busy = watch_is_busy(process.births, process.pid, t->services->profile);
+	if (t->watches.nr)
+		watches_renew(&t->watches, &process);
+}
+
+void host_tell_busy(struct target_host *t)
+{
+	const struct birth_register *births = t->services->births;
+
+	if (t->watches.nr && !t->busy)
+		t->busy = watch_is_busy(births_calls_per_s(births, t->host.pid), t->host.pid,
+					t->services->profile);
 }

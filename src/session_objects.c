@@ -227,11 +227,12 @@ static void scan(struct target_host *t)
 void hosts_round(struct hosts *h)
 {
 	if (h->services.births)
-		births_poll(h->services.births);
+		births_poll(h->services.births, false);
 	for (struct target_host *t = h->first; t; t = t->next) {
 		if (!t->memory)
 			continue;
 		host_renew_watches(t);
+		host_tell_busy(t);
 		host_begin_round(t);
 		if (!t->refresh_ns || t->missed)
 			walk_all(t);
@@ -248,10 +249,13 @@ int hosts_finish(struct hosts *h)
 	int r = 0;
 
 	h->services.end_ns = clock_now_ns();
+	if (h->services.births)
+		births_poll(h->services.births, true);
 	for (struct target_host *t = h->first; t; t = t->next) {
 		if (!t->memory)
 			continue;
 		uncovered += t->scan.uncovered_bytes;
+		host_tell_busy(t);
 		host_begin_round(t);
 		if (!r)
 			r = census_take(&census, t);

@@ -95,16 +95,14 @@ void watches_renew(struct watches *w, const struct watched_process *process)
 	w->regions = process->image->nr_regions;
 }
 
-bool watch_is_busy(const struct birth_register *births, pid_t pid, struct profile *profile)
+bool watch_is_busy(uint64_t calls_per_s, pid_t pid, struct profile *profile)
 {
-	uint64_t calls = births_calls_per_s(births, pid);
-
-	if (calls <= BUSY_CALLS_PER_S)
+	if (calls_per_s <= BUSY_CALLS_PER_S)
 		return false;
 	profile_warn(profile,
 		     "process %d called watched functions %llu times a second, and each call took "
 		     "some microseconds longer for it; a larger --alloc-min does not help",
-		     pid, (unsigned long long)calls);
+		     pid, (unsigned long long)calls_per_s);
 	return true;
 }
 

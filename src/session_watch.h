@@ -35,7 +35,7 @@ int watches_add(struct watches *watches, const struct watched_process *process,
 void watches_renew(struct watches *watches, const struct watched_process *process);
 
 /* Whether @pid calls watched functions so often that the reader has to know; then he is told. */
-bool watch_is_busy(const struct birth_register *births, pid_t pid, struct profile *profile);
+bool watch_is_busy(uint64_t calls_per_s, pid_t pid, struct profile *profile);
 /* What the register missed, as warnings. */
 void watch_tell_lost(const struct birth_register *births, struct profile *profile);
 

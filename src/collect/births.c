@@ -23,6 +23,7 @@
 #include "collect/broker.h"
 
 #define SECOND 1000000000ULL
+#define SHORTEST (SECOND / 10) /* run of which something can be said */
 #define NOTES_BYTES (FP_BIRTH_NOTES * sizeof(struct fp_birth_note))
 
 struct function {  /* that has its probes */
@@ -59,7 +60,8 @@ struct birth_register {
 	struct birth_list list;
 	struct birth_stacks stacks;
 	bool littered;	    /* the map has objects of programs that are gone */
-	uint64_t polled_ns; /* when the calls were read */
+	bool polled;	    /* the calls were read */
+	uint64_t polled_ns; /* when, or when the register was opened */
 };
 
 /* ---- opening ---- */
@@ -123,6 +125,7 @@ static int start(struct birth_register *b, bool stacks)
 	b->list.map = bpf_map__fd(s->maps.objects);
 	b->list.notes = b->notes;
 	b->list.born = &s->bss->born;
+	b->polled_ns = clock_now_ns();
 	r = birth_list_init(&b->list);
 	if (!r && stacks)
 		r = birth_stacks_init(&b->stacks, s);
@@ -472,30 +475,35 @@ void births_set_unwinder(struct birth_register *b, births_unwind_fn fn, void *ar
 	b->stacks.arg = arg;
 }
 
-void births_poll(struct birth_register *b)
+static void read_calls(struct birth_register *b, struct process *process, uint64_t passed_ns)
 {
-	uint64_t now = clock_now_ns(), passed_ns = now - b->polled_ns, calls, rate;
+	uint64_t calls, rate = 0;
+
+	for (unsigned int site = 0; process->pid && site < b->nr_sites; site++) {
+		if (b->sites[site].pid != process->pid)
+			continue;
+		calls = calls_of(b, site);
+		rate += calls - b->sites[site].calls;
+		b->sites[site].calls = calls;
+	}
+	rate = rate * 1e9 / passed_ns;
+	if (rate > process->calls_per_s)
+		process->calls_per_s = rate;
+}
+
+void births_poll(struct birth_register *b, bool end)
+{
+	uint64_t now = clock_now_ns(), passed_ns = now - b->polled_ns;
 
 	birth_stacks_poll(&b->stacks);
-	if (passed_ns < SECOND)
+	if (passed_ns < SECOND && !(end && !b->polled && passed_ns >= SHORTEST))
 		return;
 	b->polled_ns = now;
+	b->polled = true;
 	for (size_t i = 0; i < b->nr_processes; i++) {
-		struct process *process = &b->processes[i];
-
-		if (process->pid)
-			update(b, process);
-		rate = 0;
-		for (unsigned int site = 0; process->pid && site < b->nr_sites; site++) {
-			if (b->sites[site].pid != process->pid)
-				continue;
-			calls = calls_of(b, site);
-			rate += calls - b->sites[site].calls;
-			b->sites[site].calls = calls;
-		}
-		rate = rate * 1e9 / passed_ns;
-		if (rate > process->calls_per_s)
-			process->calls_per_s = rate;
+		if (b->processes[i].pid)
+			update(b, &b->processes[i]);
+		read_calls(b, &b->processes[i], passed_ns);
 	}
 	if (b->littered && birth_list_may_renew(&b->list))
 		renew(b);

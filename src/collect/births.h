@@ -75,9 +75,10 @@ const struct fp_birth_stack *births_stack(struct birth_register *births, pid_t p
 void births_set_unwinder(struct birth_register *births, births_unwind_fn fn, void *arg);
 
 /* Takes notice of ended processes, and of how often watched functions are called. To be called some
- * times a second. */
-void births_poll(struct birth_register *births);
-/* The most calls of watched functions in a second of @pid that there were. */
+ * times a second, and once more at the @end of the run, which may be short. */
+void births_poll(struct birth_register *births, bool end);
+/* The most calls of watched functions in a second of @pid that there were; of a run that is shorter
+ * than a second: so many as if it went on like this. */
 uint64_t births_calls_per_s(const struct birth_register *births, pid_t pid);
 
 /* By enum fp_birth_loss. */

@@ -7,13 +7,14 @@
 #include "base/privilege.h"
 #include "birthlab.h"
 #include "collect/broker.h"
+#include "session_watch.h"
 
 struct object {
 	uint64_t base, size, from_ns, to_ns; /* born between */
 	uint64_t address;		     /* of its allocator */
 };
 
-struct objects {
+struct account {
 	struct object *at;
 	size_t nr, room;
 };
@@ -27,7 +28,7 @@ static void watch_few(struct birth_register *births, struct target *t, uint64_t 
 
 /* ---- the account and the truth ---- */
 
-static void add(struct objects *list, struct object object)
+static void add(struct account *list, struct object object)
 {
 	if (list->nr == list->room) {
 		list->room = list->room ? 2 * list->room : 1024;
@@ -45,7 +46,7 @@ static int by_base(const void *a, const void *b)
 }
 
 /* What the target says that it holds; a pool's object lies 64 bytes into one of malloc. */
-static void ask_truth(struct target *t, uint64_t min, struct objects *ret)
+static void ask_truth(struct target *t, uint64_t min, struct account *ret)
 {
 	struct object object;
 	char line[128], name[48];
@@ -70,7 +71,7 @@ static void ask_truth(struct target *t, uint64_t min, struct objects *ret)
 
 struct walk {
 	const struct target *target;
-	struct objects list;
+	struct account list;
 };
 
 static int on_live(void *arg, const struct fp_live *live)
@@ -107,7 +108,7 @@ static int find(struct birth_register *births, pid_t pid, uint64_t address, uint
 
 /* Each address of an object is it, and the one before is another's, or nobody's. */
 static void check_find(struct birth_register *births, const struct target *t,
-		       const struct objects *truth)
+		       const struct account *truth)
 {
 	uint64_t begin_ns = clock_now_ns();
 
@@ -132,7 +133,7 @@ static void check_find(struct birth_register *births, const struct target *t,
 static size_t check_all(struct birth_register *births, struct target *t, uint64_t min)
 {
 	struct walk walk = { .target = t };
-	struct objects truth = { 0 };
+	struct account truth = { 0 };
 
 	ask_truth(t, min, &truth);
 	check_find(births, t, &truth); /* by what was noted since the last walk */
@@ -262,7 +263,7 @@ static void test_full(void **state)
 	target_end(&t);
 	/* What it left behind makes room for others. */
 	usleep(1100000);
-	births_poll(births);
+	births_poll(births, false);
 	target_start(&t, "alloc", NULL);
 	watch_few(births, &t, 4096);
 	order(&t, "hold 900 8192");
@@ -370,18 +371,57 @@ static void test_calls(void **state)
 	(void)state;
 	target_start(&t, "alloc", NULL);
 	watch_few(births, &t, 4096);
-	births_poll(births);
+	births_poll(births, false);
 	begin_ns = clock_now_ns();
 	pace(&t, "pace 10000 64"); /* three times, two calls each */
 	usleep(1000000);
-	births_poll(births);
+	births_poll(births, false);
 	rate = 60000 * 1e9 / (clock_now_ns() - begin_ns);
 	assert_in_range(births_calls_per_s(births, t.pid), rate * 0.95, rate * 1.05 + 20);
 	usleep(1000000);
-	births_poll(births);
+	births_poll(births, false);
 	assert_in_range(births_calls_per_s(births, t.pid), rate * 0.95, rate * 1.05 + 20);
 	target_end(&t);
 	births_close(births);
+}
+
+/* All that is known of a run shorter than a second is its whole. */
+static void test_calls_of_short_run(void **state)
+{
+	struct birth_register *births = register_open(0, false);
+	uint64_t begin_ns = clock_now_ns(), rate;
+	struct target t;
+
+	(void)state;
+	target_start(&t, "alloc", NULL);
+	watch_few(births, &t, 4096);
+	births_poll(births, true); /* too short */
+	pace(&t, "pace 5000 64");
+	usleep(100000);
+	births_poll(births, false);
+	assert_int_equal(births_calls_per_s(births, t.pid), 0);
+	births_poll(births, true);
+	rate = 30000 * 1e9 / (clock_now_ns() - begin_ns);
+	assert_in_range(births_calls_per_s(births, t.pid), rate * 0.9, rate * 1.1);
+	target_end(&t);
+	births_close(births);
+}
+
+static void test_busy(void **state)
+{
+	struct profile profile;
+
+	(void)state;
+	assert_int_equal(profile_init(&profile), 0);
+	assert_false(watch_is_busy(0, 4711, &profile));
+	assert_false(watch_is_busy(49999, 4711, &profile));
+	assert_false(watch_is_busy(50000, 4711, &profile));
+	assert_int_equal(profile.nr_warnings, 0);
+	assert_true(watch_is_busy(50001, 4711, &profile));
+	assert_int_equal(profile.nr_warnings, 1);
+	assert_non_null(strstr(profile.warnings[0], "process 4711 "));
+	assert_non_null(strstr(profile.warnings[0], " 50001 times a second"));
+	profile_release(&profile);
 }
 
 /* For people: what one call costs. */
@@ -469,7 +509,8 @@ int main(void)
 		cmocka_unit_test(test_tcmalloc),   cmocka_unit_test(test_static),
 		cmocka_unit_test(test_full),	   cmocka_unit_test(test_one_time),
 		cmocka_unit_test(test_late),	   cmocka_unit_test(test_odd_ends),
-		cmocka_unit_test(test_calls),	   cmocka_unit_test(test_cost),
+		cmocka_unit_test(test_calls),	   cmocka_unit_test(test_calls_of_short_run),
+		cmocka_unit_test(test_busy),	   cmocka_unit_test(test_cost),
 		cmocka_unit_test(test_privileges), cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_names),
 	};

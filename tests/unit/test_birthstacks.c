@@ -137,12 +137,12 @@ static void test_callers(void **state)
 	start(births, &t, &code, NULL, names, 2);
 	order(&t, "hold 2 5000 malloc");
 	order(&t, "hold 2 5000 pool_alloc");
-	births_poll(births);
+	births_poll(births, false);
 	asked = code.asked;
 	assert_true(asked > 0);
 	order(&t, "hold 2 5000 malloc");
 	order(&t, "hold 2 5000 pool_alloc");
-	births_poll(births);
+	births_poll(births, false);
 	for (unsigned int i = 0; i < 8; i++) {
 		check_stack(births, &t, &code, i, 0, "call < enter < hold < obey < main");
 		if (i / 2 % 2)
@@ -173,7 +173,7 @@ static void test_nested(void **state)
 	start(births, &t, &code, CXX, names, 3);
 	for (int i = 0; i < 2; i++) {
 		order(&t, "hold 1 5000 _Znam");
-		births_poll(births);
+		births_poll(births, false);
 	}
 	for (unsigned int i = 0; i < 2; i++)
 		check_stack(births, &t, &code, i, 0, "call < enter < hold < obey < main");
@@ -238,7 +238,7 @@ static void test_not_wanted(void **state)
 	(void)state;
 	start(births, &t, &code, NULL, names, 1);
 	order(&t, "hold 1 5000");
-	births_poll(births);
+	births_poll(births, false);
 	assert_null(stack_at(births, &t, 0, 0));
 	assert_int_equal(code.asked, 0);
 	end(&t, &code);
