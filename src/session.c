@@ -230,10 +230,13 @@ static int choose_providers(struct session *s)
 static void open_births(struct session *s)
 {
 	const struct options *o = s->options;
+	const struct births_options options = { .stacks = o->alloc_stacks,
+						.inherit = o->inherit,
+						.debug = o->verbose > 1 };
 
 	if (!o->providers || !strcmp(o->providers, "none"))
 		return;
-	s->births_error = births_open(0, o->alloc_stacks, o->verbose > 1, &s->births);
+	s->births_error = births_open(&options, &s->births);
 	if (s->births)
 		s->targets.helpers[1] = births_helper(s->births);
 	provider_malloc_set(o->alloc_min, o->alloc_fns, o->nr_alloc_fns);

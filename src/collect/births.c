@@ -47,6 +47,7 @@ struct process {
 struct birth_register {
 	struct births *skeleton;
 	struct broker broker;
+	bool multi;
 	const struct fp_birth_counts *per_cpu; /* mapped, of nr_cpus */
 	const struct fp_birth_note *notes;     /* mapped */
 	unsigned int nr_cpus;
@@ -66,7 +67,21 @@ struct birth_register {
 
 /* ---- opening ---- */
 
-static int load(struct birth_register *b, unsigned int objects, bool stacks)
+/* The uprobes; the other programs are loaded as they are. */
+static int choose_multi(struct birth_register *b)
+{
+	struct bpf_program *const programs[] = { b->skeleton->progs.on_alloc,
+						 b->skeleton->progs.on_return,
+						 b->skeleton->progs.on_free };
+	int r = 0;
+
+	b->multi = broker_has_multi();
+	for (int i = 0; b->multi && !r && i < 3; i++)
+		r = bpf_program__set_expected_attach_type(programs[i], BROKER_MULTI);
+	return r;
+}
+
+static int load(struct birth_register *b, const struct births_options *options)
 {
 	struct births *s = births__open();
 	int r;
@@ -75,10 +90,12 @@ static int load(struct birth_register *b, unsigned int objects, bool stacks)
 	if (!s)
 		return -errno;
 	r = bpf_map__set_max_entries(s->maps.counts, b->nr_cpus);
-	if (!r && objects)
-		r = bpf_map__set_max_entries(s->maps.objects, objects);
+	if (!r && options->objects)
+		r = bpf_map__set_max_entries(s->maps.objects, options->objects);
 	if (!r)
-		r = birth_stacks_prepare(s, stacks);
+		r = birth_stacks_prepare(s, options->stacks);
+	if (!r && options->inherit)
+		r = choose_multi(b);
 	if (!r)
 		r = births__load(s);
 	/* Those that are no uprobes; the others wait for a place. */
@@ -129,23 +146,23 @@ static int start(struct birth_register *b, bool stacks)
 	r = birth_list_init(&b->list);
 	if (!r && stacks)
 		r = birth_stacks_init(&b->stacks, s);
-	return r ? r : broker_start(programs, &b->broker);
+	return r ? r : broker_start(programs, b->multi, &b->broker);
 }
 
-int births_open(unsigned int objects, bool stacks, bool debug, struct birth_register **ret)
+int births_open(const struct births_options *options, struct birth_register **ret)
 {
 	struct birth_register *b = calloc(1, sizeof(*b));
 	int r;
 
 	if (!b)
 		return -ENOMEM;
-	if (!debug)
+	if (!options->debug)
 		libbpf_set_print(NULL);
 	r = allocate(b);
 	if (!r)
-		r = load(b, objects, stacks);
+		r = load(b, options);
 	if (!r)
-		r = start(b, stacks);
+		r = start(b, options->stacks);
 	if (r)
 		births_close(b);
 	else

@@ -31,12 +31,15 @@ struct births_place {
 	uint64_t offset;
 };
 
-/* @objects: how many at a time, over all processes; 0: 262,144, for which the kernel allocates 30
- * MB.
- * @stacks: who made them is known, too, for 12 MB more.
- * @debug: libbpf says on stderr why the kernel refuses. 0; -ENOTSUP: no uprobes or no BTF here;
- * -EPERM, -EACCES: not allowed; or -errno. */
-int births_open(unsigned int objects, bool stacks, bool debug, struct birth_register **ret);
+struct births_options {
+	unsigned int objects; /* how many at a time, over all processes; 0: 262,144, in 30 MB */
+	bool stacks;	      /* who made them is known, too, for 12 MB more */
+	bool inherit;	      /* children will be watched, too: see broker_has_multi() */
+	bool debug;	      /* libbpf says on stderr why the kernel refuses */
+};
+
+/* 0; -ENOTSUP: no uprobes or no BTF here; -EPERM, -EACCES: not allowed; or -errno. */
+int births_open(const struct births_options *options, struct birth_register **ret);
 void births_close(struct birth_register *births); /* NULL is fine */
 
 /* The helper: a process of ours, which is no target. */

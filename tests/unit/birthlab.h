@@ -145,15 +145,21 @@ LAB unsigned long address_of(const struct target *t, const char *name)
 
 /* ---- watching it ---- */
 
-LAB struct birth_register *register_open(unsigned int objects, bool stacks)
+LAB struct birth_register *register_as(const struct births_options *options)
 {
 	struct birth_register *births;
-	int r = births_open(objects, stacks, false, &births);
+	int r = births_open(options, &births);
 
 	if (r == -ENOTSUP || r == -EPERM || geteuid())
 		skip();
 	assert_int_equal(r, 0);
 	return births;
+}
+
+LAB struct birth_register *register_open(unsigned int objects, bool stacks)
+{
+	return register_as(
+		&(struct births_options){ .objects = objects, .stacks = stacks, .inherit = true });
 }
 
 struct search {
