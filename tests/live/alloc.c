@@ -7,8 +7,8 @@
  *   churn N THREADS   N random steps in each of that many new threads, one after another by twos
  *   list              what lives: name of its allocator, base, size, before and after (ns)
  *   hold N SIZE NAME  that many, by the allocator of that name (malloc unless there is one)
- *   touch             writes to each whole page of what lives: how many, and the age of the oldest
- *                     and of the youngest object then, in ns
+ *   touch             writes to each whole page of what lives: "all", how many, and the age of the
+ *                     oldest and of the youngest object then, in ns; the same by name of allocator
  *   drop              frees all
  *   jump N            begins N allocations that end by longjmp
  *   fail              a realloc that fails; a realloc to nothing
@@ -327,22 +327,48 @@ static void hold(unsigned long n, size_t size, const char *name)
 		enter(maker, size, 0);
 }
 
-static void touch(void)
+static unsigned long touch_one(const struct object *object)
 {
-	uint64_t now = now_ns(), oldest = now, youngest = 0;
+	uintptr_t end = object->base + object->size;
 	unsigned long pages = 0;
 
-	for (size_t i = 0; i < nr_objects; i++) {
-		uintptr_t base = objects[i].base, end = base + objects[i].size;
+	for (uintptr_t page = (object->base + 4095) & ~4095UL; page + 4096 <= end; page += 4096) {
+		*(volatile char *)page = 1;
+		pages++;
+	}
+	return pages;
+}
 
+/* Of all objects (@maker NULL), or of those that @maker made. */
+static void tell_ages(const struct function *maker, unsigned long pages, uint64_t now)
+{
+	uint64_t oldest = now, youngest = 0;
+
+	for (size_t i = 0; i < nr_objects; i++) {
+		if (maker && objects[i].maker != maker)
+			continue;
 		oldest = objects[i].after_ns < oldest ? objects[i].after_ns : oldest;
 		youngest = objects[i].after_ns > youngest ? objects[i].after_ns : youngest;
-		for (uintptr_t page = (base + 4095) & ~4095UL; page + 4096 <= end; page += 4096) {
-			*(volatile char *)page = 1;
-			pages++;
-		}
 	}
-	printf("%lu %lu %lu\n", pages, now - oldest, now - youngest);
+	printf("%s %lu %lu %lu\n", maker ? maker->name : "all", pages, now - oldest,
+	       now - youngest);
+}
+
+static void touch(void)
+{
+	static unsigned long pages[NR_MAKERS];
+	unsigned long all = 0;
+	uint64_t now = now_ns();
+
+	memset(pages, 0, sizeof(pages));
+	for (size_t i = 0; i < nr_objects; i++)
+		pages[objects[i].maker - makers] += touch_one(&objects[i]);
+	for (size_t i = 0; i < NR_MAKERS; i++)
+		all += pages[i];
+	tell_ages(NULL, all, now);
+	for (size_t i = 0; i < NR_MAKERS; i++)
+		if (pages[i])
+			tell_ages(&makers[i], pages[i], now);
 }
 
 static void drop(void)
