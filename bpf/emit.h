@@ -29,7 +29,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, FP_NR_OVERFLOW);
+	__uint(max_entries, 2 * FP_NR_OVERFLOW); /* the second half is sites_odd's */
 	__type(key, fp_u32);
 	__type(value, struct fp_site_value);
 } overflow SEC(".maps");
@@ -151,7 +151,8 @@ static __noinline fp_u32 site_slot(fp_u32 turn, const struct fp_site_key *key)
 	return found ? *found : NO_SLOT;
 }
 
-static __always_inline void slot_add(fp_u32 slot, const struct fp_site_key *key, fp_u64 stall_ns)
+static __always_inline void slot_add(fp_u32 turn, fp_u32 slot, const struct fp_site_key *key,
+				     fp_u64 stall_ns)
 {
 	struct fp_site_value *site = 0;
 
@@ -159,7 +160,7 @@ static __always_inline void slot_add(fp_u32 slot, const struct fp_site_key *key,
 		site = bpf_map_lookup_elem(&site_values, &slot);
 	if (!site) {
 		slot = ((key->kind * FP_NR_ACCESSES + key->access) * FP_NR_MODES + key->mode) * 2 +
-		       key->major;
+		       key->major + (turn & 1) * FP_NR_OVERFLOW;
 		lose(FP_LOSS_SITE);
 		site = bpf_map_lookup_elem(&overflow, &slot);
 	}
@@ -169,7 +170,9 @@ static __always_inline void slot_add(fp_u32 slot, const struct fp_site_key *key,
 
 static __always_inline void count_site(const struct fp_site_key *key, fp_u64 stall_ns)
 {
-	slot_add(site_slot(site_turn, key), key, stall_ns);
+	fp_u32 turn = site_turn;
+
+	slot_add(turn, site_slot(turn, key), key, stall_ns);
 }
 
 /* The site of the fault that the thread is in. Most are where the last one was. */
@@ -193,7 +196,7 @@ static __always_inline void count_remembered(struct task_state *state, fp_u64 st
 		state->site_slot = site_slot(turn, &state->site);
 		state->site_turn = state->site_slot == NO_SLOT ? 0 : turn;
 	}
-	slot_add(state->site_slot, &state->site, stall_ns);
+	slot_add(turn, state->site_slot, &state->site, stall_ns);
 }
 
 static __always_inline void tell_task(enum fp_event_type type, fp_u32 pid, fp_u32 image,

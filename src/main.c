@@ -30,6 +30,9 @@ int main(int argc, char **argv)
 	case ACTION_PROBE:
 		r = session_probe();
 		break;
+	case ACTION_FORMATS:
+		options_formats();
+		break;
 	case ACTION_VERSION:
 		printf("faultprof %s\n", FP_VERSION);
 		break;

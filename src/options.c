@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/grow.h"
 #include "base/log.h"
@@ -75,6 +76,10 @@ static int set_format(struct options *o, const char *text)
 {
 	char known[128] = "";
 
+	if (!strcmp(text, "help")) {
+		o->action = ACTION_FORMATS;
+		return 0;
+	}
 	o->sink = sink_find(text);
 	if (o->sink)
 		return 0;
@@ -350,7 +355,7 @@ static const struct {
 	{ 'd', "duration", "SECONDS", set_duration, "end after this time (else: until Ctrl-C)" },
 	{ 'o', "output", "FILE", set_output,
 	  "write the report to this file, whole, then rename it" },
-	{ 0, "format", "FORMAT", set_format, "text (the default), json or folded" },
+	{ 0, "format", "FORMAT", set_format, "of the report; help lists them (default: text)" },
 	{ 0, "top", "N", set_top, "rows in each table; 0: all (default: text 20, others all)" },
 	{ 0, "kind", "KIND[,KIND]", set_kinds, "only these: swap-in, swap-cache, file-read, …" },
 	{ 0, "mode", "MODE", set_mode, "only faults in user or in kernel mode (default: all)" },
@@ -395,6 +400,14 @@ void options_help(void)
 	printf("\nExit status: 0 done, 1 failed, 64 wrong usage. See faultprof(8).\n");
 }
 
+void options_formats(void)
+{
+	const struct sink *sink;
+
+	for (unsigned int i = 0; (sink = sink_at(i)); i++)
+		printf("%-12s %s\n", sink->name, sink->help);
+}
+
 static int bad_option(int argc, char **argv, int c)
 {
 	(void)argc;
@@ -420,6 +433,15 @@ static int check_targets(const struct options *o, bool dashes)
 	else if (given > 1)
 		log_error("only one of -p, --comm, --cgroup and a command; see faultprof --help");
 	return given == 1 ? 0 : -EINVAL;
+}
+
+/* Told now, not at the end of a run. */
+static int check_output(const struct options *o)
+{
+	if (o->action != ACTION_RUN || o->output || !o->sink->binary || !isatty(STDOUT_FILENO))
+		return 0;
+	log_error("--format %s is nothing for a terminal: -o FILE, or a pipe", o->sink->name);
+	return -EINVAL;
 }
 
 /* Is @name an element of the comma-separated @list? */
@@ -497,7 +519,7 @@ int options_parse(int argc, char **argv, struct options *ret)
 			i++;
 		r = c == '?' || c == ':' ? bad_option(argc, argv, c) : table[i].set(&o, optarg);
 	}
-	if (!o.top_given)
+	if (!r && !o.top_given)
 		o.top = o.sink->top;
 	if (!r && optind < argc)
 		o.command = argv + optind;
@@ -505,6 +527,8 @@ int options_parse(int argc, char **argv, struct options *ret)
 		r = check_providers(&o);
 	if (!r)
 		r = check_socket(&o);
+	if (!r)
+		r = check_output(&o);
 	if (!r)
 		r = check_targets(&o, optind > 1 && !strcmp(argv[optind - 1], "--"));
 	if (r)

@@ -13,7 +13,7 @@
 #include "model/tier.h"
 
 struct options {
-	enum { ACTION_RUN, ACTION_PROBE, ACTION_VERSION, ACTION_HELP } action;
+	enum { ACTION_RUN, ACTION_PROBE, ACTION_FORMATS, ACTION_VERSION, ACTION_HELP } action;
 	pid_t *pids; /* owned */
 	size_t nr_pids;
 	const char *comm, *cgroup; /* NULL: not given */
@@ -43,5 +43,6 @@ struct options {
 int options_parse(int argc, char **argv, struct options *ret);
 void options_release(struct options *options);
 void options_help(void);
+void options_formats(void); /* each with its help line */
 
 #endif

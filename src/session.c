@@ -279,6 +279,7 @@ static int start(struct session *s)
 	if (r)
 		return r;
 	s->profile.begin_ns = clock_now_ns();
+	s->profile.begin_date_ns = clock_read_ns(CLOCK_REALTIME);
 	hosts_start(&s->hosts, &s->targets.added);
 	if (s->command.pid) {
 		r = command_go(&s->command);

@@ -93,6 +93,11 @@ void collector_teach(struct collector *c, const struct image *image, const uint6
 		c->ops->teach(c, image, ips, rules, nr);
 }
 
+int collector_drain(struct collector *c, collect_fault_fn fn, void *arg)
+{
+	return c->ops->drain ? c->ops->drain(c, fn, arg) : 0;
+}
+
 int collector_stop(struct collector *c, collect_fault_fn fn, void *arg)
 {
 	return c->ops->stop(c, fn, arg);

@@ -51,6 +51,8 @@ struct collector_ops {
 	/* NULL: there is no kernel side to teach. */
 	void (*teach)(struct collector *collector, const struct image *image, const uint64_t *ips,
 		      const struct fp_rule *rules, unsigned int nr);
+	/* NULL: nothing is counted in the kernel. */
+	int (*drain)(struct collector *collector, collect_fault_fn fn, void *arg);
 	int (*stop)(struct collector *collector, collect_fault_fn fn, void *arg);
 	void (*counts)(const struct collector *collector, struct collect_counts *ret);
 	bool (*alive)(const struct collector *collector);
@@ -85,6 +87,9 @@ int collector_poll(struct collector *collector, int timeout_ms, collect_fault_fn
 /* Teaches the kernel side how to unwind from @nr instructions, as symbolizer_unwind() gave them. */
 void collector_teach(struct collector *collector, const struct image *image, const uint64_t *ips,
 		     const struct fp_rule *rules, unsigned int nr);
+/* Hands on what was counted in the kernel by now; counting goes on. The last fault of a thread may
+ * be counted only with its next one. 0 or -errno, or what @fn returned. */
+int collector_drain(struct collector *collector, collect_fault_fn fn, void *arg);
 /* Counting ends, and what the kernel still holds is handed on. */
 int collector_stop(struct collector *collector, collect_fault_fn fn, void *arg);
 /* Counts so far; final after collector_stop(). */

@@ -427,6 +427,15 @@ static int live_poll(struct collector *collector, int timeout_ms, collect_fault_
 	return r ? r : interrupted < 0 ? interrupted : 0;
 }
 
+static int live_drain(struct collector *collector, collect_fault_fn fn, void *arg)
+{
+	struct live *c = live_of(collector);
+
+	c->fn = fn;
+	c->arg = arg;
+	return sites_drain(&c->sites, hand_on_site, c);
+}
+
 static void live_teach(struct collector *collector, const struct image *image, const uint64_t *ips,
 		       const struct fp_rule *rules, unsigned int nr)
 {
@@ -468,6 +477,9 @@ static int live_stop(struct collector *collector, collect_fault_fn fn, void *arg
 		r = mappings_poll(c->base.mappings, UINT64_MAX);
 	if (!r)
 		r = held_hand_on(&c->held, UINT64_MAX, take_fault, c);
+	if (!r)
+		r = sites_drain(&c->sites, hand_on_site, c);
+	/* Faults that were under way still complete, and count in the other map meanwhile. */
 	return r ? r : sites_drain(&c->sites, hand_on_site, c);
 }
 
@@ -510,11 +522,12 @@ static int live_drop_privileges(struct collector *collector)
 	return r ? r : privilege_drop(keep);
 }
 
-#define OPS(text)                                                                                 \
-	{                                                                                         \
-		.description = text, .add = live_add, .start = live_start,                        \
-		.drop_privileges = live_drop_privileges, .poll = live_poll, .teach = live_teach,  \
-		.stop = live_stop, .counts = live_counts, .alive = live_alive, .free = live_free, \
+#define OPS(text)                                                                                \
+	{                                                                                        \
+		.description = text, .add = live_add, .start = live_start,                       \
+		.drop_privileges = live_drop_privileges, .poll = live_poll, .teach = live_teach, \
+		.drain = live_drain, .stop = live_stop, .counts = live_counts,                   \
+		.alive = live_alive, .free = live_free,                                          \
 	}
 
 static const struct collector_ops fentry_ops = OPS("fentry (BPF at fault handlers)");

@@ -57,7 +57,33 @@ static int drain_map(struct sites *s, int fd, site_fn fn, void *arg)
 	return r;
 }
 
-static int switch_maps(struct sites *s, site_fn fn, void *arg)
+static int drain_overflow(struct sites *s, uint32_t odd, site_fn fn, void *arg)
+{
+	static const struct fp_site_value none;
+	int r = 0;
+
+	for (uint32_t i = 0; !r && i < FP_NR_OVERFLOW; i++) {
+		struct fp_site_value value;
+		uint32_t at = i + odd * FP_NR_OVERFLOW;
+		struct fp_site_key key = {
+			.major = i % 2,
+			.mode = i / 2 % FP_NR_MODES,
+			.access = i / 2 / FP_NR_MODES % FP_NR_ACCESSES,
+			.kind = i / 2 / FP_NR_MODES / FP_NR_ACCESSES,
+		};
+
+		if (bpf_map_lookup_elem(s->overflow, &at, &value))
+			return -errno;
+		if (!value.untimed && !value.max_ns)
+			continue;
+		if (bpf_map_update_elem(s->overflow, &at, &none, BPF_ANY))
+			return -errno;
+		r = fn(arg, &key, &value, 0);
+	}
+	return r;
+}
+
+int sites_drain(struct sites *s, site_fn fn, void *arg)
 {
 	uint32_t odd = *s->turn & 1;
 	int r;
@@ -67,7 +93,7 @@ static int switch_maps(struct sites *s, site_fn fn, void *arg)
 	sites_wait();
 	r = drain_map(s, s->map[odd], fn, arg);
 	s->used[odd] = 0;
-	return r;
+	return r ? r : drain_overflow(s, odd, fn, arg);
 }
 
 int sites_relieve(struct sites *s, uint64_t added, uint64_t faults, site_fn fn, void *arg)
@@ -76,36 +102,5 @@ int sites_relieve(struct sites *s, uint64_t added, uint64_t faults, site_fn fn, 
 		return 0;
 	s->added = added;
 	s->faults = faults;
-	return switch_maps(s, fn, arg);
-}
-
-static int drain_overflow(struct sites *s, site_fn fn, void *arg)
-{
-	int r = 0;
-
-	for (uint32_t i = 0; !r && i < FP_NR_OVERFLOW; i++) {
-		struct fp_site_value value;
-		uint32_t at = i;
-		struct fp_site_key key = {
-			.major = at % 2,
-			.mode = at / 2 % FP_NR_MODES,
-			.access = at / 2 / FP_NR_MODES % FP_NR_ACCESSES,
-			.kind = at / 2 / FP_NR_MODES / FP_NR_ACCESSES,
-		};
-
-		if (bpf_map_lookup_elem(s->overflow, &at, &value))
-			return -errno;
-		if (value.untimed || value.max_ns)
-			r = fn(arg, &key, &value, 0);
-	}
-	return r;
-}
-
-int sites_drain(struct sites *s, site_fn fn, void *arg)
-{
-	int r = switch_maps(s, fn, arg);
-
-	if (!r)
-		r = switch_maps(s, fn, arg);
-	return r ? r : drain_overflow(s, fn, arg);
+	return sites_drain(s, fn, arg);
 }

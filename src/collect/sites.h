@@ -3,7 +3,7 @@
  * The faults that the kernel side counted by site. There are two maps: one is filled while the
  * other is emptied. After the switch, a program that read the old value may still be writing;
  * sites_wait() waits for all of them. The maps lead to slots of one array, half for each. What
- * found no room stands in another array by its kind.
+ * found no room stands in another array by its kind, again half for each.
  */
 #ifndef COLLECT_SITES_H
 #define COLLECT_SITES_H
@@ -32,10 +32,11 @@ int sites_init(struct sites *sites); /* after the other members are set; 0 or -E
 void sites_release(struct sites *sites);
 /* Until every BPF program that runs now has ended. */
 void sites_wait(void);
-/* Empties the map in use when it is half full, or its counters may overflow. @added, @faults:
- * entries that the kernel side ever added, and faults that it ever counted. */
-int sites_relieve(struct sites *sites, uint64_t added, uint64_t faults, site_fn fn, void *arg);
-/* Empties both maps and the overflow, once, at the end. */
+/* Hands on what was counted since the last time, and lets the other map be filled. At the end, when
+ * nothing is counted any more, once more. */
 int sites_drain(struct sites *sites, site_fn fn, void *arg);
+/* The same when the map in use is half full, or its counters may overflow. @added, @faults: entries
+ * that the kernel side ever added, and faults that it ever counted. */
+int sites_relieve(struct sites *sites, uint64_t added, uint64_t faults, site_fn fn, void *arg);
 
 #endif

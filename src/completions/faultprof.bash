@@ -46,7 +46,10 @@ _faultprof() {
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		;;
-	--format) mapfile -t COMPREPLY < <(compgen -W 'text json folded' -- "$cur") ;;
+	--format)
+		mapfile -t COMPREPLY < <(compgen -W \
+			'text json csv folded pprof speedscope flamegraph help' -- "$cur")
+		;;
 	--kind)
 		word=
 		[[ $cur != *,* ]] || word=${cur%,*},

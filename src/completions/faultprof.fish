@@ -7,7 +7,7 @@ complete -c faultprof -l comm -x -d 'watch all processes of this name' -a '(ps -
 complete -c faultprof -l cgroup -x -d 'watch all processes in this control group' -a '(__fish_complete_directories)'
 complete -c faultprof -s d -l duration -x -d 'end after this many seconds'
 complete -c faultprof -s o -l output -r -F -d 'write the report to this file'
-complete -c faultprof -l format -x -d 'format of the report' -a 'text json folded'
+complete -c faultprof -l format -x -d 'format of the report' -a 'text json csv folded pprof speedscope flamegraph help'
 complete -c faultprof -l top -x -d 'rows in each table'
 complete -c faultprof -l kind -x -d 'only these kinds of fault' -a '(__fish_append , swap-in swap-cache file-read file-map zero cow shmem huge other)'
 complete -c faultprof -l mode -x -d 'only faults of this mode' -a 'user kernel all'

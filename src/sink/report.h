@@ -45,10 +45,13 @@ __attribute__((format(printf, 3, 4))) void put_line(FILE *out, size_t indent, co
 void put_title(const struct report *report, const char *title);
 /* "inner < caller < …" of frames that begin with the outermost: lines broken between frames, never
  * in one. */
-void put_frames(FILE *out, const char *const *frames, unsigned int nr);
+void put_call_chain(FILE *out, const char *const *frames, unsigned int nr);
 
 /* The parts. */
 int put_header(const struct report *report, const struct stall *all); /* 0 or -ENOMEM */
+/* The header for other formats, which break its lines themselves: what was measured, and what is
+ * missing. To be freed; NULL: no memory. */
+char *header_text(const struct profile *profile);
 void put_symbols(const struct report *report);
 /* Nothing where no provider was asked. */
 void put_objects(const struct report *report);

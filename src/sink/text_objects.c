@@ -235,7 +235,8 @@ static size_t add_shares(const struct profile *profile, size_t at, struct object
 			for (k = 0; k < nr && shares[k].kind != symbol->objects[n].kind; k++)
 				;
 			if (k == nr)
-				shares[nr++] = (struct object_share){ symbol->objects[n].kind, 0 };
+				shares[nr++] =
+					(struct object_share){ .kind = symbol->objects[n].kind };
 			shares[k].faults += symbol->objects[n].faults;
 		}
 	}
@@ -335,7 +336,7 @@ static void put_allocation(const struct report *report, const struct profile_all
 		percent_of(site->faults, report->profile->objects->addressed),
 		stall_cell(known, site->stall_ns).text);
 	put_name(report, site->kind, WIDTH / 2);
-	put_frames(report->out, site->frames, site->nr_frames);
+	put_call_chain(report->out, site->frames, site->nr_frames);
 }
 
 static void put_allocations(const struct report *report)
