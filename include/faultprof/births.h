@@ -7,7 +7,7 @@
 #include "faultprof/event.h"
 
 #define FP_BIRTH_SITES 16384 /* allocators of a process, over all processes */
-#define FP_BIRTH_NEST 8	    /* allocators that call one another, as operator new does malloc */
+#define FP_BIRTH_NEST 8	     /* allocators that call one another, as operator new does malloc */
 
 /* One allocator of one process; its number is the cookie of its probes. Arguments count from 0, -1:
  * there is none. */
@@ -28,7 +28,8 @@ struct fp_birth {
 	fp_u64 born_ns; /* CLOCK_MONOTONIC, as the allocator returned */
 	fp_u64 tag;
 	fp_u32 site;
-	fp_u32 stack; /* 0: not known; FP_BIRTH_RAW | number: shipped so; else: in the map of them */
+	fp_u32 stack; /* 0: not known; FP_BIRTH_RAW | number: shipped so; else: in the map of them
+		       */
 };
 
 /* A watched process. */
