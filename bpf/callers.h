@@ -18,7 +18,7 @@
 /* Watched processes. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, FP_BIRTH_SITES);
+	__uint(max_entries, FP_BIRTH_PROCESSES);
 	__type(key, fp_u32);
 	__type(value, struct fp_birth_process);
 } processes SEC(".maps");

@@ -6,8 +6,9 @@
 
 #include "faultprof/event.h"
 
-#define FP_BIRTH_SITES 16384 /* allocators of a process, over all processes */
-#define FP_BIRTH_NEST 8	     /* allocators that call one another, as operator new does malloc */
+#define FP_BIRTH_SITES 8192 /* allocators of a process, over all processes */
+#define FP_BIRTH_PROCESSES 4096
+#define FP_BIRTH_NEST 8 /* allocators that call one another, as operator new does malloc */
 
 /* One allocator of one process; its number is the cookie of its probes. Arguments count from 0, -1:
  * there is none. */

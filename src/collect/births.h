@@ -33,7 +33,7 @@ struct births_place {
 
 struct births_options {
 	unsigned int objects; /* how many at a time, over all processes; 0: 262,144, in 30 MB */
-	bool stacks;	      /* who made them is known, too, for 12 MB more */
+	bool stacks;	      /* who made them is known, too, for 9 MB more */
 	bool inherit;	      /* children will be watched, too: see broker_has_multi() */
 	bool debug;	      /* libbpf says on stderr why the kernel refuses */
 };
