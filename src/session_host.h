@@ -21,6 +21,7 @@ struct host_services {
 	struct profile *profile;
 	struct recorder *recorder;
 	uint64_t begin_ns; /* of the run */
+	uint64_t end_ns;   /* 0: it is not over */
 };
 
 struct opened {
@@ -70,5 +71,7 @@ int host_open(struct target_host *host, const struct image *image);
 void host_begin_round(struct target_host *host);
 /* Libraries that were loaded since may have what a provider wants watched. */
 void host_renew_watches(struct target_host *host);
+/* Warns, once, when it calls watched functions very often. */
+void host_tell_busy(struct target_host *host);
 
 #endif

@@ -77,6 +77,7 @@ void objects_free(struct objects *objects)
 		HASH_DEL(index->connections, connection);
 		free(connection);
 	}
+	allocations_release(&objects->allocations);
 	ages_release(&objects->ages);
 	strings_release(&index->strings);
 	free(index->provided);
@@ -465,5 +466,6 @@ void objects_finish(struct objects *objects, uint64_t begin_ns)
 	if (objects->nr_connections)
 		qsort(objects->connections, objects->nr_connections, sizeof(*objects->connections),
 		      connection_compare);
+	allocations_finish(&objects->allocations);
 	ages_compare(&objects->ages, begin_ns, objects->index->now_ns);
 }
