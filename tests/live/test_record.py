@@ -12,8 +12,8 @@ import subprocess
 import tarfile
 import zlib
 
-from lab import (FAULTPROF, FAULTS, Cgroup, PageCluster, Scratch, Swap, Target, as_user,
-                 cases_on_host, check, equal, main, read, refused, start, test_on_host,
+from lab import (BUILD, FAULTPROF, FAULTS, Cgroup, PageCluster, Scratch, Swap, Target, as_user,
+                 cases_on_host, check, equal, main, provider, read, refused, start, test_on_host,
                  tool, wait_for)
 
 SITE, FAULT, COUNTED = 7, 10, 11  # types of records
@@ -85,7 +85,9 @@ def test_formats():
     with Scratch() as place:
         for form in "text", "json", "pprof":
             path, report, later = (os.path.join(place, name) for name in ("run.fp", "now", "later"))
-            done = tool("record", "-o", path, "--report", report, "--format", form, "--", "ls", "/")
+            tier = ["--tier", "perf"] if form == "text" else []  # it has warnings
+            done = tool("record", "-o", path, "--report", report, "--format", form, *tier, "--",
+                        "ls", "/")
             equal(done.rc, 0, "exit code (%s)" % done.err.strip())
             check(os.path.getsize(report) > 20, "the report is %r" % contents(report))
             replayed(path, "--format", form, "-o", later)
@@ -112,6 +114,24 @@ def test_one_by_one():
               os.path.getsize(path))
         equal(sum(kind == FAULT for kind, _ in records(path)), 1000, "records of one fault")
         equal(replayed(path, prefix=as_user()).err, "", "what an ordinary user is told")
+
+
+@test_on_host
+def test_objects():
+    """What faults hit, of which connection, how old, and what lived at the end."""
+    with Scratch() as place, Swap(), PageCluster(0), Cgroup() as group, \
+            Target(os.path.join(place, "truth"), 300, "1", group,
+                   binary=os.path.join(BUILD, "tests", "owner")) as target:
+        path, report = (os.path.join(place, name) for name in ("run.fp", "report"))
+        group.squeeze(target.pid)
+        recorder = Recorder("-o", path, "-p", target.pid, "--report", report, "--format", "json",
+                            "--provider", provider("tests/provider_owner"))
+        target.go()
+        equal(recorder.stop(), 0, "exit code")
+        equal(replayed(path, "--format", "json").out, read(report), "the report of the recording")
+        told = json.loads(read(report))
+        check(len(told["connections"]) > 100 and told["objects"],
+              "the provider told of %d connections" % len(told["connections"]))
 
 
 @test_on_host
