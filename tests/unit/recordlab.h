@@ -274,12 +274,13 @@ LAB void counted(struct run *run, unsigned int i)
 LAB void lives(struct run *run, unsigned int i)
 {
 	struct fp_connection connection = { .id = 1000 + i / 3,
-					    .born_ns = BEGIN - (i / 3 + i % 2) * 100 * SECOND };
+					    .born_ns =
+						    BEGIN - (i / 3 * 10 + i % 2 * 3700) * SECOND };
 	struct fp_object object = { .type = i % 2 ? "buffer" : "stream",
 				    .pool = i % 3 ? "pool" : NULL,
 				    .base = 0x600000000000 + i * 64,
 				    .size = 64 + i % 2,
-				    .age_source = (enum fp_age_source)(i % 3),
+				    .age_source = (enum fp_age_source)(i % 4),
 				    .born_ns = i % 3 ? BEGIN - i * SECOND : 0,
 				    .connection = i % 4 ? &connection : NULL };
 	uint64_t now = BEGIN + NR_TICKS * SECOND + i / 10;
