@@ -11,7 +11,7 @@
  *                     oldest and of the youngest object then, in ns; the same by name of allocator
  *   drop              frees all
  *   jump N            begins N allocations that end by longjmp
- *   fail              a realloc that fails; a realloc to nothing
+ *   fail              a realloc and a posix_memalign that fail; a realloc to nothing
  *   fork              a child that allocates and frees, and ends
  *   exec              this program anew
  *   pace N SIZE       N times malloc and free: ns for a pair
@@ -382,12 +382,15 @@ static void drop(void)
 /* One that failed is there as it was, one of no size is not. */
 static void fail(void)
 {
-	void *failed, *gone = malloc(10000);
+	/* gcc gives the function that it knows a variable of its own. */
+	int (*volatile align)(void **, size_t, size_t) = posix_memalign;
+	void *failed, *stored, *gone = malloc(10000);
 	volatile size_t too_much = SIZE_MAX / 4;
 
 	enter(&makers[0], 20000, 0);
-	failed = realloc((void *)objects[nr_objects - 1].base, too_much);
-	if (failed)
+	stored = (void *)objects[nr_objects - 1].base;
+	failed = realloc(stored, too_much);
+	if (failed || !align(&stored, ALIGNMENT, too_much))
 		abort();
 	gone = realloc(gone, 0);
 	if (gone) /* jemalloc's own way */

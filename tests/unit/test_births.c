@@ -21,9 +21,9 @@ struct account {
 
 static void watch_few(struct birth_register *births, struct target *t, uint64_t min)
 {
-	static const char *const names[] = { "malloc", "realloc", "pool_alloc" };
+	static const char *const names[] = { "malloc", "realloc", "posix_memalign", "pool_alloc" };
 
-	watch_named(births, t, min, names, 3);
+	watch_named(births, t, min, names, 4);
 }
 
 /* ---- the account and the truth ---- */
