@@ -92,6 +92,8 @@ static const struct {
 	  "ages of what malloc gives, from this size on (default 4096)" },
 	{ MEASURES, 0, "alloc-fn", "FUNCTIONS", set_alloc_fn,
 	  "and of what alloc=SYMBOL,free=SYMBOL,size=ARGUMENT give" },
+	{ MEASURES, 0, "alloc-stacks", NULL, set_alloc_stacks,
+	  "and who allocated what faults hit" },
 	{ MEASURES, 0, "haproxy-socket", "PATH", set_haproxy_socket,
 	  "ask HAProxy's stats socket, too; it swaps in its sessions for that" },
 	{ MEASURES, 0, "sites", "N", set_sites,

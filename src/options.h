@@ -53,7 +53,7 @@ struct options {
 	enum tier tier;
 	const char *providers; /* names and paths, or "none"; NULL: the default ones */
 	uint64_t alloc_min;    /* bytes */
-	bool alloc_given;
+	bool alloc_given, alloc_stacks;
 	struct fp_allocator *alloc_fns; /* owned, as their names are */
 	size_t nr_alloc_fns;
 	const char *haproxy_socket;	/* NULL: it is not asked */

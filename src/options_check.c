@@ -47,13 +47,14 @@ static bool has_element(const char *list, const char *name)
 /* What allocators give is known to one provider alone. */
 static int check_providers(struct options *o)
 {
-	if (!o->alloc_given && !o->nr_alloc_fns)
+	if (!o->alloc_given && !o->nr_alloc_fns && !o->alloc_stacks)
 		return 0;
 	if (!o->providers)
 		o->providers = "malloc";
 	if (has_element(o->providers, "malloc"))
 		return 0;
-	log_error("--alloc-min and --alloc-fn are for the provider malloc: --provider %s,malloc",
+	log_error("--alloc-min, --alloc-fn and --alloc-stacks are for the provider malloc: "
+		  "--provider %s,malloc",
 		  o->providers);
 	return -EINVAL;
 }

@@ -292,6 +292,13 @@ int set_alloc_fn(struct options *o, const char *text)
 	return 0;
 }
 
+int set_alloc_stacks(struct options *o, const char *text)
+{
+	(void)text;
+	o->alloc_stacks = true;
+	return 0;
+}
+
 int set_haproxy_socket(struct options *o, const char *text)
 {
 	return set_text("--haproxy-socket", text, &o->haproxy_socket);

@@ -25,6 +25,7 @@ int set_tier(struct options *o, const char *text);
 int set_provider(struct options *o, const char *text);
 int set_alloc_min(struct options *o, const char *text);
 int set_alloc_fn(struct options *o, const char *text);
+int set_alloc_stacks(struct options *o, const char *text);
 int set_haproxy_socket(struct options *o, const char *text);
 int set_sites(struct options *o, const char *text);
 int set_ring(struct options *o, const char *text);

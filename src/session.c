@@ -52,6 +52,7 @@ struct session {
 	struct recorder recorder;
 	struct keeper keeper;
 	struct tally tally;
+	struct allocation_tally allocations;
 	struct profile profile;
 	uint64_t scanned_ns, progress_ns;
 };
@@ -205,6 +206,7 @@ static int choose_providers(struct session *s)
 			.recorder = &s->recorder,
 		},
 		.mappings = s->collector->mappings,
+		.alloc_stacks = s->allocations.wanted,
 	};
 	return r;
 }
@@ -213,12 +215,16 @@ static int choose_providers(struct session *s)
 static void open_births(struct session *s)
 {
 	const struct options *o = s->options;
+	const struct births_options options = { .stacks = o->alloc_stacks,
+						.inherit = o->inherit,
+						.debug = o->verbose > 1 };
 
 	if (!o->providers || !strcmp(o->providers, "none"))
 		return;
-	s->births_error = births_open(0, o->verbose > 1, &s->births);
+	s->births_error = births_open(&options, &s->births);
 	if (s->births)
 		s->targets.helpers[2] = births_helper(s->births);
+	s->allocations.wanted = o->alloc_stacks && s->births;
 	provider_malloc_set(o->alloc_min, o->alloc_fns, o->nr_alloc_fns);
 }
 
@@ -241,6 +247,7 @@ static int start_recorder(struct session *s)
 	s->recorder.collector = s->collector;
 	s->recorder.targets = &s->targets;
 	s->recorder.symbolizer = s->symbolizer;
+	s->recorder.alloc_stacks = s->allocations.wanted;
 	return recorder_begin(&s->recorder, s->command.pid);
 }
 
@@ -403,6 +410,7 @@ static int report(struct session *s)
 						  .cut_stacks = s->keeper.cut_stacks,
 						  .symbolizer = s->symbolizer,
 						  .tally = &s->tally,
+						  .allocations = &s->allocations,
 					  });
 	if (r) {
 		log_error("cannot build the report: %s; %s", strerror(-r), error_remedy(r));
@@ -425,6 +433,7 @@ static void release(struct session *s)
 	recorder_release(&s->recorder);
 	targets_release(&s->targets);
 	tally_release(&s->tally);
+	tally_release(&s->allocations.stacks);
 	profile_release(&s->profile);
 }
 
@@ -439,6 +448,7 @@ static int prepare(struct session *s)
 		.slow_ns = s->options->slow_ns,
 		.tally = &s->tally,
 		.profile = &s->profile,
+		.allocations = &s->allocations,
 	};
 	if (!r)
 		r = symbolizer_new(&s->symbolizer);

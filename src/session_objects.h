@@ -8,6 +8,7 @@
 
 #include "collect/mappings.h"
 #include "collect/procfs.h"
+#include "session_allocations.h"
 #include "session_host.h"
 
 struct hosts {
@@ -15,6 +16,7 @@ struct hosts {
 	const struct mappings *mappings;
 	struct target_host *first;
 	unsigned int nr;
+	bool alloc_stacks;	 /* who allocated what is hit is asked, too */
 	struct fp_object object; /* the last answer's */
 	uint64_t refused;	 /* processes for which there was no room, or no permission */
 };

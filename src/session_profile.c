@@ -67,6 +67,8 @@ static int fill(struct profile *profile, const struct finished *f)
 	profile->lost[FP_LOSS_STACK] += f->cut_stacks;
 	r = resolve_tally(f->symbolizer, f->tally, profile);
 	if (!r)
+		r = allocation_tally_complete(f->allocations, f->symbolizer, profile);
+	if (!r)
 		profile_finish(profile);
 	return r;
 }

@@ -10,6 +10,7 @@
 #include "model/comparison.h"
 #include "model/tally.h"
 #include "options.h"
+#include "session_allocations.h"
 #include "symbolize/symbolize.h"
 
 struct finished {
@@ -23,6 +24,7 @@ struct finished {
 	uint64_t cut_stacks;	      /* FP_LOSS_STACK that the collector does not know of */
 	struct symbolizer *symbolizer;
 	const struct tally *tally;
+	const struct allocation_tally *allocations;
 };
 
 /* Warns of what cannot be observed in the way it is measured. */

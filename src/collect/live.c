@@ -26,6 +26,7 @@
 #include "collect/collector.h"
 #include "collect/held.h"
 #include "collect/procfs.h"
+#include "collect/rules.h"
 #include "collect/sites.h"
 #include "faultprof/event.h"
 #include "faults.skel.h"
@@ -439,16 +440,9 @@ static void live_teach(struct collector *collector, const struct image *image, c
 		       const struct fp_rule *rules, unsigned int nr)
 {
 	struct live *c = live_of(collector);
-	int fd = bpf_map__fd(c->skeleton->maps.rules);
 
-	if (image == c->unknown)
-		return;
-	for (unsigned int i = 0; i < nr; i++) {
-		struct fp_rule_key key = { .image = image->id, .caller = i > 0, .ip = ips[i] };
-
-		/* Not taught is only slow: the stack will be shipped again. */
-		bpf_map_update_elem(fd, &key, &rules[i], BPF_ANY);
-	}
+	if (image != c->unknown)
+		rules_teach(bpf_map__fd(c->skeleton->maps.rules), image->id, ips, rules, nr);
 }
 
 /* Lets the kernel walk its threads: see on_last(). */

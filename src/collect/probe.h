@@ -20,6 +20,7 @@ enum probe_what {
 	PROBE_PERF_USER,   /* page-fault events in user mode, of own processes */
 	PROBE_PAGEMAP,	   /* which pages of any process are present, which swapped out */
 	PROBE_SCAN,	   /* the ioctl that finds what is swapped out */
+	PROBE_MULTI,	   /* links of uprobes alone */
 	PROBE_NR,
 };
 

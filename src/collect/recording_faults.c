@@ -127,6 +127,12 @@ static void put_answer(struct bytes *body, const struct fault *fault,
 	bytes_number(body, object->connection->waiting_bytes + 1); /* not known: 0 */
 }
 
+static uint64_t stack_of(struct recording_writer *w, const uint64_t *ips, unsigned int nr)
+{
+	put_ips(recording_body(w), ips, nr);
+	return recording_body_number(w, RECORDING_STACK);
+}
+
 static int put_single(struct recording_writer *w, const struct fault *fault,
 		      const struct object_answer *answer)
 {
@@ -134,10 +140,12 @@ static int put_single(struct recording_writer *w, const struct fault *fault,
 	const struct fp_object *object = found ? answer->object : NULL;
 	uint64_t kind = found ? kind_of(w, answer->provider, object->type, object->pool) : 0;
 	uint64_t connection = found ? connection_of(w, object->connection) : 0, stack;
-	struct bytes *body = recording_body(w);
+	uint64_t callers = 0;
+	struct bytes *body;
 
-	put_ips(body, fault->ips, fault->nr_ips);
-	stack = recording_body_number(w, RECORDING_STACK);
+	stack = stack_of(w, fault->ips, fault->nr_ips);
+	if (answer->allocation >= ALLOCATION_CUT)
+		callers = stack_of(w, answer->callers, answer->nr_callers);
 	body = recording_body(w);
 	put_coordinates(body, fault);
 	bytes_signed(body, (int64_t)(fault->time_ns - w->fault_ns));
@@ -148,6 +156,9 @@ static int put_single(struct recording_writer *w, const struct fault *fault,
 	bytes_number(body, stack);
 	bytes_number(body, fault->stack_end);
 	put_answer(body, fault, answer, kind, connection);
+	bytes_number(body, answer->allocation);
+	if (callers)
+		bytes_number(body, callers);
 	w->fault_ns = fault->time_ns;
 	w->address = fault->address;
 	return recording_emit_body(w, RECORDING_FAULT);

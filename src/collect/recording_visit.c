@@ -98,6 +98,28 @@ static void parse_answer(struct parser *p, const struct fault *fault, struct obj
 		parse_found(p, fault, answer, object, connection);
 }
 
+static const uint64_t *stack_ips(const struct recording_index *index, uint64_t stack)
+{
+	const struct recorded_stack *recorded = &index->stacks[stack - 1];
+
+	return recorded->nr ? index->ips + recorded->first : NULL;
+}
+
+static void parse_allocation(struct parser *p, struct object_answer *answer)
+{
+	uint64_t stack;
+
+	answer->allocation = (enum allocation_answer)parser_later(p, ALLOCATION_WHOLE);
+	if (answer->allocation < ALLOCATION_CUT)
+		return;
+	stack = cursor_bounded(p->body, p->index->nr_stacks);
+	p->body->bad |= !stack;
+	if (p->body->bad)
+		return;
+	answer->nr_callers = p->index->stacks[stack - 1].nr;
+	answer->callers = stack_ips(p->index, stack);
+}
+
 int parse_fault(struct parser *p)
 {
 	struct recording_index *index = p->index;
@@ -116,10 +138,11 @@ int parse_fault(struct parser *p)
 	stack = cursor_bounded(p->body, index->nr_stacks);
 	fault.stack_end = (enum fp_stack_end)cursor_bounded(p->body, FP_STACK_LOST);
 	parse_answer(p, &fault, &answer, &object, &connection);
+	parse_allocation(p, &answer);
 	if (p->body->bad || !stack)
 		return -EBADMSG;
 	fault.nr_ips = index->stacks[stack - 1].nr;
-	fault.ips = fault.nr_ips ? index->ips + index->stacks[stack - 1].first : NULL;
+	fault.ips = stack_ips(index, stack);
 	return p->visitor->fault ? p->visitor->fault(p->visitor->arg, &fault, &answer) : 0;
 }
 
@@ -180,6 +203,7 @@ int parse_run(struct parser *p)
 	run->begin_ns = parser_number(p);
 	run->begin_date_ns = parser_number(p);
 	run->command = (pid_t)cursor_bounded(p->body, INT_MAX);
+	run->alloc_stacks = parser_later(p, 1);
 	if (p->body->bad || index->has_run)
 		return -EBADMSG;
 	index->has_run = true;

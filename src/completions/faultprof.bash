@@ -6,6 +6,7 @@ _faultprof() {
 	local kinds='swap-in swap-cache file-read file-map zero cow shmem huge other'
 	local options='--pid --comm --cgroup --duration --output --format --top --kind --mode
 		--no-stacks --no-inherit --slow --tier --provider --alloc-min --alloc-fn
+		--alloc-stacks
 		--haproxy-socket --sites --ring --probe --verbose --version --help'
 	local subcommands='record report archive diff'
 

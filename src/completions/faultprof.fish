@@ -24,6 +24,7 @@ complete -c faultprof -l slow -x -d 'record faults slower than this many microse
 complete -c faultprof -l provider -r -d 'whom else to ask whose memory it is'
 complete -c faultprof -l tier -x -d 'where to measure' -a 'auto fentry tracepoint perf'
 complete -c faultprof -l alloc-min -x -d 'ages of what malloc gives, from this many bytes on'
+complete -c faultprof -l alloc-stacks -d 'say who allocated what faults hit'
 complete -c faultprof -l alloc-fn -x -d 'watch alloc=SYMBOL,free=SYMBOL,size=ARGUMENT, too'
 complete -c faultprof -l haproxy-socket -r -F -d 'ask the stats socket of HAProxy, too'
 complete -c faultprof -l sites -x -d 'places in the code that can be told apart'
