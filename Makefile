@@ -17,7 +17,7 @@ WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes $(if $(C
 BASE_CFLAGS = -std=gnu11 -D_GNU_SOURCE $(WARN) $(CFLAGS) -MMD -MP -MF $@.d -MT $@
 ALL_CFLAGS = $(BASE_CFLAGS) -DFP_VERSION='"$(VERSION)"' -DFP_PROVIDER_DIR='"$(PREFIX)/lib/faultprof"' \
 	-Isrc -Iinclude -I$(BUILD)
-LIBS := -lbpf -ldw -lelf -llzma -ljansson -lz -lcap -lstdc++ -lm -lpthread
+LIBS := -lbpf -ldw -lelf -llzma -lz -larchive -ljansson -lcap -lstdc++ -lm -lpthread
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
 
 SBINDIR := $(DESTDIR)$(PREFIX)/sbin
@@ -32,6 +32,7 @@ LIB := $(filter-out $(BUILD)/src/main.o,$(OBJ))
 programs = $(filter-out $(1)/provider_%,$(wildcard $(1)/*.c)) # providers are shared objects
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/%,$(call programs,examples))
 PROVIDERS := $(patsubst examples/%.c,$(BUILD)/%.so,$(wildcard examples/provider_*.c))
+OWNERS := src/provider/owners.c src/provider/records.c
 SKELETONS := $(patsubst bpf/%.bpf.c,$(BUILD)/%.skel.h,$(wildcard bpf/*.bpf.c))
 PAGES := $(patsubst src/sink/%,$(BUILD)/%.h,$(wildcard src/sink/*.html))
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/*.c))
@@ -102,7 +103,7 @@ $(BUILD)/provider_%.so: examples/provider_%.c
 
 # These are made as the tool's own are, on its index of owners. Of several sources gcc tells the
 # dependencies of the last one only.
-$(BUILD)/tests/provider_%.so: tests/live/provider_%.c src/provider/owners.c \
+$(BUILD)/tests/provider_%.so: tests/live/provider_%.c $(OWNERS) \
 		$(wildcard tests/live/*.h src/provider/*.h include/*/*.h)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
@@ -121,7 +122,7 @@ $(BUILD)/tests/alloc-static: tests/live/alloc.c
 	$(call say,CC,$@)
 	$(Q)$(CC) $(BASE_CFLAGS) -O2 -g -static -DALLOC_STATIC -o $@ $< -lpthread
 
-$(BUILD)/bench/provider_%.so: tests/bench/provider_%.c src/provider/owners.c
+$(BUILD)/bench/provider_%.so: tests/bench/provider_%.c $(OWNERS)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(BASE_CFLAGS) -shared -fPIC -Isrc -Iinclude $(LDFLAGS) -o $@ $^

@@ -24,10 +24,12 @@
 #include "collect/command.h"
 #include "provider/haproxy_socket.h"
 #include "provider/malloc.h"
+#include "session_keep.h"
 #include "session_objects.h"
 #include "session_profile.h"
+#include "session_record.h"
 #include "session_targets.h"
-#include "symbolize/resolve.h"
+#include "symbolize/symbolize.h"
 
 #define SLICE_MS 100
 #define YOUNG_SLICE_MS 10 /* while a command may be a short one */
@@ -47,9 +49,11 @@ struct session {
 	struct birth_register *births; /* NULL: nobody asks for it, or it is refused */
 	int births_error;
 	struct hosts hosts;
+	struct recorder recorder;
+	struct keeper keeper;
 	struct tally tally;
+	struct allocation_tally allocations;
 	struct profile profile;
-	uint64_t cut_stacks; /* FP_LOSS_STACK found here */
 	uint64_t scanned_ns, progress_ns;
 };
 
@@ -97,6 +101,7 @@ static void catch_signals(const struct command *command)
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is a write error like others */
 	command_pid = command->pid;
 	if (command->pid)
 		sigaction(SIGCHLD, &child, NULL);
@@ -104,50 +109,29 @@ static void catch_signals(const struct command *command)
 
 /* ---- what comes from the collector ---- */
 
-static bool wants_detail(const struct session *s, const struct fault *fault)
-{
-	return fault->major || fault->kind == FP_SWAP_IN || fault->kind == FP_SWAP_CACHE ||
-	       fault->stall_ns >= s->options->slow_ns;
-}
-
-static int keep_fault(struct session *s, struct fault *fault, const uint64_t *ips, unsigned int nr,
-		      enum fp_stack_end end)
-{
-	bool detail = wants_detail(s, fault), owned;
-	uint64_t site[3];
-
-	if (hosts_fault(&s->hosts, fault, &fault->object))
-		return -ENOMEM;
-	owned = resolve_owner(fault->image, fault->time_ns, fault->mode, ips, nr, site);
-	/* One that is kept without its stack lacks nothing once its owner is known. */
-	if (end != FP_STACK_WHOLE && (detail ? s->options->stacks || !owned : !owned))
-		s->cut_stacks++;
-	if (detail && s->options->stacks && nr)
-		return tally_add(&s->tally, fault, ips, nr, true);
-	return tally_add(&s->tally, fault, site, 3, false);
-}
-
 static int on_fault(void *arg, const struct fault *fault)
 {
 	static struct fp_rule rules[FP_MAX_FRAMES];
 	static uint64_t ips[FP_MAX_FRAMES];
-	enum fp_stack_end end = fault->stack_end;
 	struct session *s = arg;
-	const struct options *o = s->options;
-	struct fault kept = *fault;
-	unsigned int nr = 0;
+	struct fault whole = *fault;
+	struct object_answer answer = { 0 };
+	int r;
 
 	if (fault->raw) {
-		nr = symbolizer_unwind(s->symbolizer, fault->image, fault->time_ns, fault->raw, ips,
-				       rules, FP_MAX_FRAMES, &end);
-		collector_teach(s->collector, fault->image, ips, rules, nr);
+		whole.raw = NULL;
+		whole.ips = ips;
+		whole.nr_ips =
+			symbolizer_unwind(s->symbolizer, fault->image, fault->time_ns, fault->raw,
+					  ips, rules, FP_MAX_FRAMES, &whole.stack_end);
+		collector_teach(s->collector, fault->image, ips, rules, whole.nr_ips);
 	}
-	if (!(o->kinds >> fault->kind & 1) || !(o->modes >> fault->mode & 1))
+	if (!keeper_wants(&s->keeper, fault))
 		return 0;
-	if (fault->site)
-		return tally_add(&s->tally, fault, fault->ips, fault->nr_ips, false);
-	return keep_fault(s, &kept, fault->raw ? ips : fault->ips, fault->raw ? nr : fault->nr_ips,
-			  end);
+	if (!fault->site)
+		hosts_fault(&s->hosts, fault, &answer);
+	r = recorder_fault(&s->recorder, &whole, &answer);
+	return r ? r : keeper_add(&s->keeper, &whole, &answer);
 }
 
 /* ---- the tier ---- */
@@ -199,7 +183,7 @@ static int find_targets(struct session *s)
 		.options = s->options,
 		.collector = s->collector,
 		.profile = &s->profile,
-		.helpers = { s->output.helper },
+		.helpers = { s->output.helper, s->recorder.output.helper },
 	};
 	return targets_first(&s->targets, s->command.pid);
 }
@@ -219,9 +203,10 @@ static int choose_providers(struct session *s)
 			.births = s->births,
 			.births_error = s->births_error,
 			.profile = &s->profile,
+			.recorder = &s->recorder,
 		},
 		.mappings = s->collector->mappings,
-		.allocations.wanted = s->options->alloc_stacks && s->births,
+		.alloc_stacks = s->allocations.wanted,
 	};
 	return r;
 }
@@ -238,7 +223,8 @@ static void open_births(struct session *s)
 		return;
 	s->births_error = births_open(&options, &s->births);
 	if (s->births)
-		s->targets.helpers[1] = births_helper(s->births);
+		s->targets.helpers[2] = births_helper(s->births);
+	s->allocations.wanted = o->alloc_stacks && s->births;
 	provider_malloc_set(o->alloc_min, o->alloc_fns, o->nr_alloc_fns);
 }
 
@@ -253,6 +239,16 @@ static int ask_haproxy(const struct session *s)
 	if (r)
 		log_error("--haproxy-socket %s: %s", path, why);
 	return r;
+}
+
+static int start_recorder(struct session *s)
+{
+	s->recorder.profile = &s->profile;
+	s->recorder.collector = s->collector;
+	s->recorder.targets = &s->targets;
+	s->recorder.symbolizer = s->symbolizer;
+	s->recorder.alloc_stacks = s->allocations.wanted;
+	return recorder_begin(&s->recorder, s->command.pid);
 }
 
 static int start(struct session *s)
@@ -280,6 +276,10 @@ static int start(struct session *s)
 		return r;
 	s->profile.begin_ns = clock_now_ns();
 	s->profile.begin_date_ns = clock_read_ns(CLOCK_REALTIME);
+	profile_describe(&s->profile, s->options, &s->probe, s->collector);
+	r = start_recorder(s);
+	if (r)
+		return r;
 	hosts_start(&s->hosts, &s->targets.added);
 	if (s->command.pid) {
 		r = command_go(&s->command);
@@ -340,6 +340,13 @@ static int scan_now_and_then(struct session *s, uint64_t now)
 	return targets_scan(&s->targets);
 }
 
+static int record_interval(struct session *s, uint64_t now)
+{
+	int r = collector_drain(s->collector, on_fault, s);
+
+	return r ? r : recorder_tick(&s->recorder, now, false);
+}
+
 static int poll_all(struct session *s)
 {
 	uint64_t now = clock_now_ns(), before = now;
@@ -353,6 +360,8 @@ static int poll_all(struct session *s)
 		before = now;
 		now = clock_now_ns();
 		show_progress(s, now);
+		if (!r && recorder_due(&s->recorder, now))
+			r = record_interval(s, now);
 		if (r || all_gone(s))
 			break;
 		r = scan_now_and_then(s, now);
@@ -364,55 +373,50 @@ static int poll_all(struct session *s)
 
 static int collect(struct session *s)
 {
-	int r = poll_all(s), stopped = collector_stop(s->collector, on_fault, s);
+	int r = poll_all(s), stopped = collector_stop(s->collector, on_fault, s), recorded = 0;
 
 	r = r ? r : stopped;
 	if (!r)
 		r = hosts_finish(&s->hosts);
 	clear_progress(s);
-	if (r) {
+	if (r && !s->recorder.error)
 		log_error("collecting failed: %s; %s", strerror(-r), error_remedy(r));
+	if (r)
 		profile_warn(&s->profile, "all of the run: collecting failed (%s)", strerror(-r));
-	}
-	return r;
+	if (!s->recorder.error)
+		recorded = recorder_tick(&s->recorder, s->profile.end_ns, true);
+	return r ? r : recorded;
 }
 
 /* ---- the report ---- */
 
 static int report(struct session *s)
 {
-	const char *no_color = getenv("NO_COLOR");
-	struct sink_options options = {
-		.top = s->options->top,
-		.stacks = s->options->stacks,
-		.color = !s->options->output && isatty(STDOUT_FILENO) && !(no_color && *no_color),
-	};
-	int r = profile_complete(&(struct finished){
-		.options = s->options,
-		.probe = &s->probe,
-		.collector = s->collector,
-		.symbolizer = s->symbolizer,
-		.tally = &s->tally,
-		.allocations = &s->hosts.allocations,
-		.targets = &s->targets,
-		.command = s->command.pid,
-		.cut_stacks = s->cut_stacks,
-		.profile = &s->profile,
-	});
+	struct collect_counts counts;
+	int r;
 
+	if (s->options->recording && !s->options->output)
+		return 0;
+	collector_counts(s->collector, &counts);
+	r = profile_complete(&s->profile, &(struct finished){
+						  .tier = s->collector->tier,
+						  .description = s->collector->ops->description,
+						  .kinds = s->options->kinds,
+						  .modes = s->options->modes,
+						  .counts = &counts,
+						  .images = mappings_first(s->collector->mappings),
+						  .added = &s->targets.added,
+						  .command = s->command.pid,
+						  .cut_stacks = s->keeper.cut_stacks,
+						  .symbolizer = s->symbolizer,
+						  .tally = &s->tally,
+						  .allocations = &s->allocations,
+					  });
 	if (r) {
 		log_error("cannot build the report: %s; %s", strerror(-r), error_remedy(r));
 		return r;
 	}
-	r = s->options->sink->write(&s->profile, &options, s->output.file);
-	if (!r)
-		r = output_commit(&s->output);
-	/* Who reads through a pipe, and ends, has what it wanted. */
-	if (r && r != -EPIPE)
-		log_error("cannot write the report to %s: %s",
-			  s->options->output ? s->options->output : "standard output",
-			  strerror(-r));
-	return r;
+	return profile_print(&s->profile, s->options, &s->output);
 }
 
 static void release(struct session *s)
@@ -426,8 +430,10 @@ static void release(struct session *s)
 	binary_table_release(&s->binaries);
 	command_release(&s->command);
 	output_abort(&s->output);
+	recorder_release(&s->recorder);
 	targets_release(&s->targets);
 	tally_release(&s->tally);
+	tally_release(&s->allocations.stacks);
 	profile_release(&s->profile);
 }
 
@@ -435,6 +441,15 @@ static int prepare(struct session *s)
 {
 	int r = profile_init(&s->profile);
 
+	s->keeper = (struct keeper){
+		.kinds = s->options->kinds,
+		.modes = s->options->modes,
+		.stacks = s->options->stacks,
+		.slow_ns = s->options->slow_ns,
+		.tally = &s->tally,
+		.profile = &s->profile,
+		.allocations = &s->allocations,
+	};
 	if (!r)
 		r = symbolizer_new(&s->symbolizer);
 	if (r) {
@@ -446,6 +461,9 @@ static int prepare(struct session *s)
 		log_error("cannot write %s: %s", s->options->output, strerror(-r));
 		return r;
 	}
+	r = recorder_open(&s->recorder, s->options);
+	if (r)
+		return r;
 	if (s->options->command) {
 		r = command_prepare(&s->command, s->options->command);
 		if (r)

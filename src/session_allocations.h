@@ -15,10 +15,12 @@ struct allocation_tally { /* all zeros: nobody asked */
 	uint64_t cut, unknown; /* as in struct allocations */
 };
 
-/* Adds a fault that hit @object. 0 or -ENOMEM. */
-int allocation_tally_add(struct allocation_tally *tally, struct birth_register *births,
-			 const struct fault *fault, const struct fp_object *object,
-			 const struct object_kind *kind);
+/* Completes the answer to @fault, which hit an object: who allocated that. */
+void allocation_find(struct birth_register *births, const struct fault *fault,
+		     struct object_answer *answer);
+/* Adds a fault on the object of @answer, of @fault->object. 0 or -ENOMEM. */
+int allocation_tally_add(struct allocation_tally *tally, const struct fault *fault,
+			 const struct object_answer *answer);
 /* Names them in @profile. 0 or -ENOMEM. */
 int allocation_tally_complete(const struct allocation_tally *tally, struct symbolizer *symbolizer,
 			      struct profile *profile);

@@ -98,6 +98,9 @@ static int count_object(void *arg, const struct fp_object *object)
 		return 0;
 	c->unseen += !presence(c, object, &present, &swapped);
 	r = remember(c, object->base, end);
+	if (!r)
+		r = recorder_live(t->services->recorder, (uint32_t)t->host.pid, t->asking, object,
+				  c->now_ns, present, swapped);
 	return r ? r
 		 : profile_add_live_object(t->services->profile, (uint32_t)t->host.pid, t->asking,
 					   object, c->now_ns, present, swapped);

@@ -8,6 +8,7 @@
 #include "collect/memory.h"
 #include "model/profile.h"
 #include "provider/registry.h"
+#include "session_record.h"
 #include "session_watch.h"
 #include "symbolize/symbolize.h"
 
@@ -18,6 +19,7 @@ struct host_services {
 	struct birth_register *births; /* NULL: nobody asked for it, or there are no uprobes here */
 	int births_error;	       /* then: why; 0: nobody asked */
 	struct profile *profile;
+	struct recorder *recorder;
 	uint64_t begin_ns; /* of the run */
 	uint64_t end_ns;   /* 0: it is not over */
 };
@@ -52,6 +54,8 @@ struct target_host {
 	struct strings strings;
 	uint64_t round_ns;	      /* when this one began */
 	uint64_t refresh_ns, scan_ns; /* when that is due again */
+	uint64_t rescan_ns;	      /* when a scan is due, whether anything has moved or not */
+	bool came_in;		      /* pages, since the last scan */
 	struct pages_scan scan;	      /* the last one */
 	bool missed;		      /* a fault whose object a walk over all may tell */
 	struct target_host *next;     /* its owner's */

@@ -19,6 +19,8 @@
 #define MAX_TARGETS 256
 #define PAUSE 100 /* times what the work took, until it is done again */
 #define SCAN_PAUSE_NS 100000000ULL
+#define IDLE_SCAN_PAUSE_NS 1000000000ULL /* when nothing seems to have moved */
+#define IDLE_PAUSE 1000			 /* as PAUSE, then */
 #define WALK_PAUSE_NS 1000000000ULL
 
 /* Forgets those that have ended. */
@@ -138,12 +140,13 @@ static uint64_t swapped_ns(struct target_host *t, const struct fault *fault, uin
 	return fault->time_ns - before_ns;
 }
 
-/* When work that took from @since_ns until now may be done again. */
-static uint64_t next_time(uint64_t since_ns, uint64_t pause_ns)
+/* When work that took from @since_ns until now may be done again: after @times of that, and not
+ * before @pause_ns. */
+static uint64_t next_time(uint64_t since_ns, unsigned int times, uint64_t pause_ns)
 {
 	uint64_t now = clock_now_ns(), took = now - since_ns;
 
-	return now + (took * PAUSE > pause_ns ? took * PAUSE : pause_ns);
+	return now + (took * times > pause_ns ? took * times : pause_ns);
 }
 
 /* Lets the providers look at all objects, when it is time for it. Not more often than it takes:
@@ -165,7 +168,7 @@ static bool walk_all(struct target_host *t)
 		t->opened[i].provider->refresh(t->opened[i].self);
 		any = true;
 	}
-	t->refresh_ns = next_time(now, WALK_PAUSE_NS);
+	t->refresh_ns = next_time(now, PAUSE, WALK_PAUSE_NS);
 	t->missed = false;
 	if (any)
 		log_info("looked at all objects of process %d: %.1f ms of CPU", t->host.pid,
@@ -173,22 +176,17 @@ static bool walk_all(struct target_host *t)
 	return true;
 }
 
-int hosts_fault(struct hosts *h, const struct fault *fault, const struct object_kind **ret)
+void hosts_fault(struct hosts *h, const struct fault *fault, struct object_answer *ret)
 {
 	struct target_host *t;
 	uint64_t page = fault->address & ~4095ULL;
-	const char *provider = NULL;
-	struct fp_object object;
-	uint64_t out_ns, resolution_ns;
 	int r;
 
-	*ret = NULL;
-	if (!h->services.providers->nr)
-		return 0;
-	t = get_target(h, (pid_t)fault->pid, fault->image);
+	*ret = (struct object_answer){ .asked = h->services.providers->nr,
+				       .outcome = OBJECT_ABSENT };
+	t = ret->asked ? get_target(h, (pid_t)fault->pid, fault->image) : NULL;
 	if (!t || !t->memory)
-		return profile_add_object(h->services.profile, fault, NULL, OBJECT_ABSENT, NULL, 0,
-					  0);
+		return;
 	if (fault->time_ns >= t->round_ns)
 		host_begin_round(t);
 	for (unsigned int i = 0; i < t->nr; i++) {
@@ -196,32 +194,35 @@ int hosts_fault(struct hosts *h, const struct fault *fault, const struct object_
 		if (t->opened[i].provider->present)
 			t->opened[i].provider->present(t->opened[i].self, page);
 	}
-	out_ns = swapped_ns(t, fault, page, &resolution_ns);
+	ret->swapped_ns = swapped_ns(t, fault, page, &ret->swapped_resolution_ns);
 	memory_came_in(t->memory, page, fault->time_ns);
-	r = ask(t, fault, &provider, &object);
+	t->came_in = true;
+	r = ask(t, fault, &ret->provider, &h->object);
 	if (t->missed && walk_all(t))
-		r = ask(t, fault, &provider, &object);
-	if (!r) {
-		*ret = profile_object_kind(h->services.profile, provider, object.type, object.pool);
-		if (!*ret ||
-		    allocation_tally_add(&h->allocations, h->services.births, fault, &object, *ret))
-			return -ENOMEM;
+		r = ask(t, fault, &ret->provider, &h->object);
+	if (r) {
+		ret->outcome = r == -ENOENT ? OBJECT_NONE : OBJECT_ABSENT;
+		return;
 	}
-	return profile_add_object(h->services.profile, fault, provider,
-				  !r		 ? OBJECT_FOUND
-				  : r == -ENOENT ? OBJECT_NONE
-						 : OBJECT_ABSENT,
-				  r ? NULL : &object, out_ns, resolution_ns);
+	ret->outcome = OBJECT_FOUND;
+	ret->object = &h->object;
+	if (h->alloc_stacks)
+		allocation_find(h->services.births, fault, ret);
 }
 
+/* A scan goes through all of the page tables, for nothing as long as nothing is swapped out. */
 static void scan(struct target_host *t)
 {
 	uint64_t now = clock_now_ns();
 
 	if (now < t->scan_ns)
 		return;
-	memory_scan(t->memory, &t->scan);
-	t->scan_ns = next_time(now, SCAN_PAUSE_NS);
+	if (now >= t->rescan_ns || t->came_in || memory_swap_moved(t->memory)) {
+		memory_scan(t->memory, &t->scan);
+		t->came_in = false;
+		t->rescan_ns = next_time(now, IDLE_PAUSE, IDLE_SCAN_PAUSE_NS);
+	}
+	t->scan_ns = next_time(now, PAUSE, SCAN_PAUSE_NS);
 }
 
 void hosts_round(struct hosts *h)
@@ -278,7 +279,6 @@ int hosts_finish(struct hosts *h)
 
 void hosts_release(struct hosts *h)
 {
-	tally_release(&h->allocations.stacks);
 	while (h->first) {
 		struct target_host *next = h->first->next;
 

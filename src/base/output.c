@@ -237,6 +237,13 @@ int output_commit(struct output *output)
 	return r;
 }
 
+int output_publish(struct output *output)
+{
+	if (fflush(output->file))
+		return -errno;
+	return output->helper ? end_helper(output, true) : 0;
+}
+
 void output_abort(struct output *output)
 {
 	if (output->helper)

@@ -19,6 +19,9 @@ struct output {
 int output_open(struct output *output, const char *path);
 /* Writes out and renames. 0 or -errno; after a failure the old file is as it was. */
 int output_commit(struct output *output);
+/* Gives the file its name now, in the place of the old one: for what is to be read while it is
+ * written. It stays open. 0 or -errno. */
+int output_publish(struct output *output);
 void output_abort(struct output *output); /* also after output_commit(): then nothing happens */
 
 #endif

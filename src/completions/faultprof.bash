@@ -8,6 +8,17 @@ _faultprof() {
 		--no-stacks --no-inherit --slow --tier --provider --alloc-min --alloc-fn
 		--alloc-stacks
 		--haproxy-socket --sites --ring --probe --verbose --version --help'
+	local subcommands='record report archive diff'
+
+	case ${COMP_WORDS[1]} in
+	record) options="${options/ --probe/} --report" ;;
+	report)
+		options='--output --debug-dir --format --top --kind --mode --no-stacks --verbose
+			--help'
+		;;
+	archive) options='--output --debug-dir --verbose --help' ;;
+	diff) options='--output --debug-dir --format --top --kind --mode --verbose --help' ;;
+	esac
 
 	COMPREPLY=()
 	cur=${COMP_WORDS[COMP_CWORD]}
@@ -38,11 +49,15 @@ _faultprof() {
 			-W "$(ps -eo pid= 2>/dev/null)" -- "${cur##*,}")
 		;;
 	--comm) mapfile -t COMPREPLY < <(compgen -W "$(ps -eo comm= 2>/dev/null)" -- "$cur") ;;
+	--debug-dir)
+		compopt -o filenames 2>/dev/null
+		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+		;;
 	--cgroup)
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -d -- "${cur:-/sys/fs/cgroup/}")
 		;;
-	-o | --output | --haproxy-socket)
+	-o | --output | --report | --haproxy-socket)
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		;;
@@ -59,7 +74,16 @@ _faultprof() {
 	--provider) mapfile -t COMPREPLY < <(compgen -f -W 'none malloc' -- "$cur") ;;
 	--tier) mapfile -t COMPREPLY < <(compgen -W 'auto fentry tracepoint perf' -- "$cur") ;;
 	-d | --duration | --top | --slow | --sites | --ring | --alloc-min | --alloc-fn) ;;
-	*) mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur") ;;
+	*)
+		if ((COMP_CWORD == 1)); then
+			options+=" $subcommands"
+		elif [[ ${COMP_WORDS[1]} =~ ^(report|archive|diff)$ && $cur != -* ]]; then
+			compopt -o filenames 2>/dev/null
+			mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+			return
+		fi
+		mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur")
+		;;
 	esac
 }
 complete -F _faultprof faultprof

@@ -60,7 +60,8 @@ static void tell(struct telling *telling, const char *type, const char *base, ui
 static void take(struct census *census, struct telling *a, struct telling *b,
 		 struct profile *profile)
 {
-	struct host_services services = { .profile = profile };
+	struct recorder nobody = { 0 };
+	struct host_services services = { .profile = profile, .recorder = &nobody };
 	struct target_host target = {
 		.host.pid = getpid(),
 		.services = &services,
