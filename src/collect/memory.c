@@ -25,7 +25,7 @@
 #define ALL_PAGES 0xffff
 #define BUSY 8 /* pages of a cluster asked for that tell of a walk through all of it */
 #define WAYS 4
-#define SETS 16
+#define SETS 8
 #define NOT_KNOWN UINT64_MAX
 
 struct cluster {
@@ -195,7 +195,7 @@ static struct cluster *set_of(struct memory *m, uint64_t base)
 {
 	uint64_t hash = (base / CLUSTER_BYTES) * 0x9e3779b97f4a7c15ULL;
 
-	return m->clusters[hash >> 60];
+	return m->clusters[hash >> 61];
 }
 
 static struct cluster *find(struct memory *m, uint64_t base)

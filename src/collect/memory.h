@@ -40,7 +40,7 @@
 #define MEMORY_MAX_READ (1UL << 20)
 #define MEMORY_MAX_PRESENCE (1UL << 30)
 
-struct memory; /* about 4 MB when in use, and what the scans note: see pages.h */
+struct memory; /* about 2 MB when in use, and what the scans note: see pages.h */
 
 /* 0; -EACCES or -EPERM: not allowed; -ESRCH: no such process, or it has ended. */
 int memory_open(pid_t pid, struct memory **ret);

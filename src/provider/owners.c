@@ -404,7 +404,7 @@ int owners_walk(struct owners *owners, fp_object_fn fn, void *arg)
 
 	for (unsigned int i = 0; !r && i < owners->nr_roots; i++) {
 		visit_root(owners, i, &visit);
-		records_file(&owners->records);
+		records_choose(&owners->records);
 		for (uint32_t index = owners->roots[i].first; !r && index;
 		     index = owners->records.at[index].sibling) {
 			const struct record *record = &owners->records.at[index];

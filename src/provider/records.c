@@ -16,7 +16,7 @@
 
 int records_init(struct records *r)
 {
-	*r = (struct records){ .nr = 1, .nr_filed = 1, .slot_bits = MIN_SLOTS };
+	*r = (struct records){ .nr = 1, .nr_filed = 1, .nr_chosen = 1, .slot_bits = MIN_SLOTS };
 	r->slots = calloc(1U << MIN_SLOTS, sizeof(*r->slots));
 	return r->slots ? 0 : -ENOMEM;
 }
@@ -25,18 +25,6 @@ void records_release(struct records *r)
 {
 	free(r->at);
 	free(r->slots);
-}
-
-unsigned int records_class(uint32_t size)
-{
-	unsigned int class = size > 1 ? 32 - __builtin_clz(size - 1) : 0;
-
-	return class < MIN_CLASS ? MIN_CLASS : class;
-}
-
-uint64_t records_block(uint64_t address, unsigned int class)
-{
-	return address >> (class == WAIT_CLASS ? 12 : class);
 }
 
 static uint32_t *slot_of(const struct records *r, uint64_t block, unsigned int class)
@@ -56,19 +44,18 @@ static bool same_object(const struct record *a, const struct record *b)
 	return a->base == b->base && a->class == b->class;
 }
 
-/* Before @record is put in front of the records in @slot: is it the one of its object that tells?
- */
-static void choose_first(struct records *r, struct record *record, uint32_t slot)
+/* Does the record tell of its object? */
+static void choose_first(struct records *r, uint32_t index)
 {
+	struct record *record = &r->at[index];
 	unsigned int steps = 0;
 
-	record->tells = false;
-	for (uint32_t index = slot; index; index = r->at[index].next) {
-		struct record *other = &r->at[index];
+	for (uint32_t i = *slot_of_record(r, record); i; i = r->at[i].next) {
+		struct record *other = &r->at[i];
 
 		if (++steps > MAX_TELL)
 			return;
-		if (!same_object(record, other))
+		if (i == index || !same_object(record, other))
 			continue;
 		if (other->root < record->root)
 			return;
@@ -86,8 +73,8 @@ static void choose_next(struct records *r, const struct record *record, uint32_t
 	struct record *best = NULL;
 	unsigned int steps = 0;
 
-	for (uint32_t index = slot; index && ++steps <= MAX_TELL; index = r->at[index].next) {
-		struct record *other = &r->at[index];
+	for (uint32_t i = slot; i && ++steps <= MAX_TELL; i = r->at[i].next) {
+		struct record *other = &r->at[i];
 
 		if (same_object(record, other) && (!best || other->root < best->root))
 			best = other;
@@ -101,8 +88,6 @@ static void link_record(struct records *r, uint32_t index)
 	struct record *record = &r->at[index];
 	uint32_t *slot = slot_of_record(r, record);
 
-	if (record->class != WAIT_CLASS)
-		choose_first(r, record, *slot);
 	record->prev = 0;
 	record->next = *slot;
 	if (*slot)
@@ -127,30 +112,39 @@ static void more_slots(struct records *r)
 	r->nr_filed = 1;
 }
 
-/* What will be read for the records a little behind @index: the slot, and later what that holds. */
-static void fetch_ahead(const struct records *r, uint32_t index)
+/* The slots of the records a little behind @index will be read soon, and (@deep) what they hold. */
+static void fetch_ahead(const struct records *r, uint32_t index, bool deep)
 {
 	const struct record *record = &r->at[index];
 
 	if (index + 2 * AHEAD < r->nr)
 		__builtin_prefetch(slot_of_record(r, record + 2 * AHEAD));
-	if (index + AHEAD < r->nr)
+	if (deep && index + AHEAD < r->nr)
 		__builtin_prefetch(&r->at[*slot_of_record(r, record + AHEAD)]);
 }
 
-/* Puts into their slots what came at the end since: all at once when somebody asks, as that takes a
- * fraction of the time. */
+/* All at once when somebody asks, as that takes a fraction of the time. */
 void records_file(struct records *r)
 {
 	if (r->nr_filed == r->nr)
 		return;
 	more_slots(r);
 	for (uint32_t i = r->nr_filed; i < r->nr; i++) {
-		fetch_ahead(r, i);
+		fetch_ahead(r, i, false);
 		if (r->at[i].size)
 			link_record(r, i);
 	}
 	r->nr_filed = r->nr;
+}
+
+void records_choose(struct records *r)
+{
+	records_file(r);
+	for (; r->nr_chosen < r->nr; r->nr_chosen++) {
+		fetch_ahead(r, r->nr_chosen, true);
+		if (r->at[r->nr_chosen].size && r->at[r->nr_chosen].class != WAIT_CLASS)
+			choose_first(r, r->nr_chosen);
+	}
 }
 
 int records_add(struct records *r, const struct record *from, uint32_t *ret)
@@ -175,6 +169,8 @@ int records_add(struct records *r, const struct record *from, uint32_t *ret)
 	r->in_class[from->class]++;
 	if (index < r->nr_filed)
 		link_record(r, index);
+	if (index < r->nr_chosen && from->class != WAIT_CLASS)
+		choose_first(r, index);
 	*ret = index;
 	return 0;
 }

@@ -22,29 +22,43 @@ struct record {
 			   */
 	uint16_t kind;	  /* its owner's business */
 	uint8_t class;
-	bool tells; /* of the filed records of one object, that of the lowest root; of no page */
+	bool tells; /* see records_choose() */
 };
 
 struct records {
 	struct record *at; /* by index; the first is not used */
 	uint32_t nr, room, unused;
-	uint32_t nr_filed; /* these, but for the unused, are in the slots */
+	uint32_t nr_filed;  /* these, but for the unused, are in the slots */
+	uint32_t nr_chosen; /* among these, the one of each object that tells was chosen */
 	uint32_t *slots;
 	unsigned int slot_bits;
 	uint32_t in_class[WAIT_CLASS + 1];
 };
 
+static inline unsigned int records_class(uint32_t size)
+{
+	unsigned int class = size > 1 ? 32 - __builtin_clz(size - 1) : 0;
+
+	return class < MIN_CLASS ? MIN_CLASS : class;
+}
+
+/* The number of the block of @class that @address is in. */
+static inline uint64_t records_block(uint64_t address, unsigned int class)
+{
+	return address >> (class == WAIT_CLASS ? 12 : class);
+}
+
 /* 0 or -ENOMEM. */
 int records_init(struct records *records);
 void records_release(struct records *records);
-unsigned int records_class(uint32_t size);
 /* A copy of @from, without what the table sees to. It is filed later. 0 or -ENOMEM. */
 int records_add(struct records *records, const struct record *from, uint32_t *ret);
 /* All of them, or those since the last time: before anything is looked for or dropped. */
 void records_file(struct records *records);
+/* Files them, and sees to it that of the records of each object one tells: that of the lowest root.
+ * For who never asks, it costs nothing. */
+void records_choose(struct records *records);
 void records_drop(struct records *records, uint32_t index);
-/* The number of the block of @class that @address is in. */
-uint64_t records_block(uint64_t address, unsigned int class);
 /* The first of the filed records that start in this block, or in others; 0: none. */
 uint32_t records_in(const struct records *records, uint64_t block, unsigned int class);
 
