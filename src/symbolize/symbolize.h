@@ -12,6 +12,9 @@ struct symbolizer;
 
 int symbolizer_new(struct symbolizer **ret);
 void symbolizer_free(struct symbolizer *symbolizer);
+/* @binary will be asked about no more: what was read of it is freed. Names that were handed out
+ * stay. */
+void symbolizer_forget(struct symbolizer *symbolizer, const struct binary *binary);
 
 /* Names the instruction at file offset @offset of @binary (NULL: gives one "[unknown]" frame).
  * Writes up to @max frames, innermost inlined function first, the physical function last, and
