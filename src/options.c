@@ -11,6 +11,8 @@
 #include "base/grow.h"
 #include "base/log.h"
 
+#define TEXTFILE_TOP 50
+
 static int set_pid(struct options *o, const char *text)
 {
 	const char *at = text;
@@ -85,6 +87,32 @@ static int set_format(struct options *o, const char *text)
 			 sink_at(i)->name);
 	}
 	log_error("no format '%s'; there are %s", text, known);
+	return -EINVAL;
+}
+
+/* node_exporter reads no other files. */
+static int set_textfile(struct options *o, const char *text)
+{
+	size_t length = strlen(text);
+
+	if (length < 6 || strcmp(text + length - 5, ".prom") || text[length - 6] == '/') {
+		log_error("--textfile wants a file that ends in .prom, in node_exporter's "
+			  "--collector.textfile.directory, not '%s'",
+			  text);
+		return -EINVAL;
+	}
+	o->textfile = text;
+	return 0;
+}
+
+static int set_interval(struct options *o, const char *text)
+{
+	char *end;
+
+	o->interval_s = strtod(text, &end);
+	if (end != text && !*end && o->interval_s >= 1 && o->interval_s <= 86400)
+		return 0;
+	log_error("--interval wants seconds, from 1 to 86400, not '%s'", text);
 	return -EINVAL;
 }
 
@@ -344,6 +372,9 @@ static const struct {
 	{ 'o', "output", "FILE", set_output,
 	  "write the report to this file, whole, then rename it" },
 	{ 0, "format", "FORMAT", set_format, "text (the default), json or folded" },
+	{ 0, "textfile", "FILE.prom", set_textfile,
+	  "no report: go on, and write metrics for node_exporter" },
+	{ 0, "interval", "SECONDS", set_interval, "how often to write them (default 15)" },
 	{ 0, "top", "N", set_top, "rows in each table; 0: all (default: text 20, others all)" },
 	{ 0, "kind", "KIND[,KIND]", set_kinds, "only these: swap-in, swap-cache, file-read, …" },
 	{ 0, "mode", "MODE", set_mode, "only faults in user or in kernel mode (default: all)" },
@@ -442,6 +473,32 @@ static int check_providers(struct options *o)
 	return -EINVAL;
 }
 
+/* There is no report at the end, and the series have to be bounded. */
+static int check_textfile(struct options *o)
+{
+	if (!o->textfile && o->interval_s > 0)
+		log_error("--interval is for --textfile");
+	else if (o->textfile && o->output)
+		log_error("--textfile writes no report: not with -o");
+	else if (o->textfile && o->sink)
+		log_error("--textfile has a format of its own: not with --format");
+	else if (o->textfile && o->top_given && (!o->top || o->top > 10000))
+		log_error("--textfile keeps a series of each function for ever: --top from 1 to "
+			  "10000");
+	else if (!o->textfile)
+		return 0;
+	else {
+		if (!o->top_given)
+			o->top = TEXTFILE_TOP;
+		if (!o->interval_s)
+			o->interval_s = 15;
+		o->top_given = true;
+		o->stacks = false;
+		return 0;
+	}
+	return -EINVAL;
+}
+
 /* It is asked before the run, and is for one provider alone. */
 static int check_socket(const struct options *o)
 {
@@ -460,7 +517,6 @@ static int check_socket(const struct options *o)
 int options_parse(int argc, char **argv, struct options *ret)
 {
 	struct options o = {
-		.sink = sink_find("text"),
 		.kinds = (1U << FP_NR_KINDS) - 1,
 		.modes = 1 << FP_USER | 1 << FP_KERNEL,
 		.stacks = true,
@@ -488,6 +544,10 @@ int options_parse(int argc, char **argv, struct options *ret)
 			i++;
 		r = c == '?' || c == ':' ? bad_option(argc, argv, c) : table[i].set(&o, optarg);
 	}
+	if (!r)
+		r = check_textfile(&o);
+	if (!o.sink)
+		o.sink = sink_find("text");
 	if (!o.top_given)
 		o.top = o.sink->top;
 	if (!r && optind < argc)

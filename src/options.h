@@ -21,10 +21,12 @@ struct options {
 	double duration_s;	   /* 0: until interrupted */
 	const char *output;	   /* NULL: standard output */
 	const struct sink *sink;
-	unsigned int top; /* rows a table; 0: all */
-	bool top_given;	  /* false: top is the sink's own */
-	uint32_t kinds;	  /* bit by enum fp_kind */
-	uint32_t modes;	  /* bit by enum fp_mode */
+	const char *textfile; /* for node_exporter, over and over; NULL: one report at the end */
+	double interval_s;    /* of that; 0: not given */
+	unsigned int top;     /* rows a table; 0: all */
+	bool top_given;	      /* false: top is the sink's own */
+	uint32_t kinds;	      /* bit by enum fp_kind */
+	uint32_t modes;	      /* bit by enum fp_mode */
 	bool stacks, inherit;
 	uint64_t slow_ns;
 	enum tier tier;

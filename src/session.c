@@ -24,6 +24,7 @@
 #include "collect/command.h"
 #include "provider/haproxy_socket.h"
 #include "provider/malloc.h"
+#include "session_export.h"
 #include "session_objects.h"
 #include "session_profile.h"
 #include "session_targets.h"
@@ -49,7 +50,8 @@ struct session {
 	struct hosts hosts;
 	struct tally tally;
 	struct profile profile;
-	uint64_t cut_stacks; /* FP_LOSS_STACK found here */
+	struct exporter *exporter; /* NULL: one report at the end */
+	uint64_t cut_stacks;	   /* FP_LOSS_STACK found here */
 	uint64_t scanned_ns, progress_ns;
 };
 
@@ -110,8 +112,25 @@ static bool wants_detail(const struct session *s, const struct fault *fault)
 	       fault->stall_ns >= s->options->slow_ns;
 }
 
-static int keep_fault(struct session *s, struct fault *fault, const uint64_t *ips, unsigned int nr,
-		      enum fp_stack_end end)
+/* Where the faults of @image go. */
+static int find_tally(struct session *s, const struct image *image, struct tally **ret)
+{
+	struct gathering *gathering;
+	int r;
+
+	*ret = &s->tally;
+	if (!s->exporter)
+		return 0;
+	r = exporter_gathering(s->exporter, s->symbolizer, image, &gathering);
+	if (r)
+		return r;
+	*ret = &gathering->tally;
+	s->hosts.services.profile = &gathering->profile;
+	return 0;
+}
+
+static int keep_fault(struct session *s, struct tally *tally, struct fault *fault,
+		      const uint64_t *ips, unsigned int nr, enum fp_stack_end end)
 {
 	bool detail = wants_detail(s, fault), owned;
 	uint64_t site[3];
@@ -123,8 +142,8 @@ static int keep_fault(struct session *s, struct fault *fault, const uint64_t *ip
 	if (end != FP_STACK_WHOLE && (detail ? s->options->stacks || !owned : !owned))
 		s->cut_stacks++;
 	if (detail && s->options->stacks && nr)
-		return tally_add(&s->tally, fault, ips, nr, true);
-	return tally_add(&s->tally, fault, site, 3, false);
+		return tally_add(tally, fault, ips, nr, true);
+	return tally_add(tally, fault, site, 3, false);
 }
 
 static int on_fault(void *arg, const struct fault *fault)
@@ -135,7 +154,9 @@ static int on_fault(void *arg, const struct fault *fault)
 	struct session *s = arg;
 	const struct options *o = s->options;
 	struct fault kept = *fault;
+	struct tally *tally;
 	unsigned int nr = 0;
+	int r;
 
 	if (fault->raw) {
 		nr = symbolizer_unwind(s->symbolizer, fault->image, fault->time_ns, fault->raw, ips,
@@ -144,10 +165,14 @@ static int on_fault(void *arg, const struct fault *fault)
 	}
 	if (!(o->kinds >> fault->kind & 1) || !(o->modes >> fault->mode & 1))
 		return 0;
-	if (fault->site)
-		return tally_add(&s->tally, fault, fault->ips, fault->nr_ips, false);
-	return keep_fault(s, &kept, fault->raw ? ips : fault->ips, fault->raw ? nr : fault->nr_ips,
-			  end);
+	r = find_tally(s, fault->image, &tally);
+	if (!r && fault->site)
+		r = tally_add(tally, fault, fault->ips, fault->nr_ips, false);
+	else if (!r)
+		r = keep_fault(s, tally, &kept, fault->raw ? ips : fault->ips,
+			       fault->raw ? nr : fault->nr_ips, end);
+	s->hosts.services.profile = &s->profile;
+	return r;
 }
 
 /* ---- the tier ---- */
@@ -181,6 +206,7 @@ static int open_collector(struct session *s)
 		.slow_ns = o->slow_ns,
 		.sites = o->sites,
 		.ring_bytes = o->ring_bytes,
+		.swapped_out = o->textfile != NULL,
 		.debug = o->verbose > 1,
 	};
 	int r;
@@ -335,6 +361,33 @@ static int scan_now_and_then(struct session *s, uint64_t now)
 	return targets_scan(&s->targets);
 }
 
+static struct finished finished(struct session *s)
+{
+	return (struct finished){
+		.options = s->options,
+		.probe = &s->probe,
+		.collector = s->collector,
+		.symbolizer = s->symbolizer,
+		.tally = &s->tally,
+		.targets = &s->targets,
+		.command = s->command.pid,
+		.cut_stacks = s->cut_stacks,
+		.profile = &s->profile,
+	};
+}
+
+static int export_when_due(struct session *s, uint64_t now)
+{
+	struct finished run;
+	int r;
+
+	if (!s->exporter || !exporter_due(s->exporter, now))
+		return 0;
+	r = collector_drain(s->collector, on_fault, s);
+	run = finished(s);
+	return r ? r : exporter_write(s->exporter, &run, &s->hosts, &s->output);
+}
+
 static int poll_all(struct session *s)
 {
 	uint64_t now = clock_now_ns(), before = now;
@@ -351,6 +404,8 @@ static int poll_all(struct session *s)
 		if (r || all_gone(s))
 			break;
 		r = scan_now_and_then(s, now);
+		if (!r)
+			r = export_when_due(s, now);
 	}
 	/* What it started was there still when we looked before, unless it ended since. */
 	s->profile.end_ns = command_end_ns > before && command_end_ns < now ? command_end_ns : now;
@@ -362,7 +417,7 @@ static int collect(struct session *s)
 	int r = poll_all(s), stopped = collector_stop(s->collector, on_fault, s);
 
 	r = r ? r : stopped;
-	if (!r)
+	if (!r && !s->exporter)
 		r = hosts_finish(&s->hosts);
 	clear_progress(s);
 	if (r) {
@@ -382,18 +437,12 @@ static int report(struct session *s)
 		.stacks = s->options->stacks,
 		.color = !s->options->output && isatty(STDOUT_FILENO) && !(no_color && *no_color),
 	};
-	int r = profile_complete(&(struct finished){
-		.options = s->options,
-		.probe = &s->probe,
-		.collector = s->collector,
-		.symbolizer = s->symbolizer,
-		.tally = &s->tally,
-		.targets = &s->targets,
-		.command = s->command.pid,
-		.cut_stacks = s->cut_stacks,
-		.profile = &s->profile,
-	});
+	const struct finished run = finished(s);
+	int r;
 
+	if (s->exporter)
+		return exporter_finish(s->exporter, &run, &s->hosts, &s->output);
+	r = profile_complete(&run);
 	if (r) {
 		log_error("cannot build the report: %s; %s", strerror(-r), error_remedy(r));
 		return r;
@@ -412,6 +461,7 @@ static int report(struct session *s)
 static void release(struct session *s)
 {
 	hosts_release(&s->hosts);
+	exporter_free(s->exporter);
 	provider_haproxy_forget();
 	births_close(s->births);
 	providers_release(&s->providers);
@@ -427,17 +477,22 @@ static void release(struct session *s)
 
 static int prepare(struct session *s)
 {
+	const char *path = s->options->textfile ? s->options->textfile : s->options->output;
 	int r = profile_init(&s->profile);
 
 	if (!r)
 		r = symbolizer_new(&s->symbolizer);
+	if (!r && s->options->textfile)
+		r = exporter_new(s->options, &s->exporter);
 	if (r) {
 		log_error("out of memory");
 		return r;
 	}
-	r = output_open(&s->output, s->options->output);
+	r = output_open(&s->output, path);
+	if (!r && s->exporter && !s->output.helper)
+		r = -ENOTSUP; /* a device or FIFO: there is no replacing it */
 	if (r) {
-		log_error("cannot write %s: %s", s->options->output, strerror(-r));
+		log_error("cannot write %s: %s", path, strerror(-r));
 		return r;
 	}
 	if (s->options->command) {
@@ -465,7 +520,7 @@ int session_run(const struct options *options)
 		log_info("collecting");
 		r = collect(&s);
 		/* What there is may be what the run was for. */
-		reported = !r || s.tally.first ? report(&s) : r;
+		reported = !r || s.tally.first || s.exporter ? report(&s) : r;
 		r = r ? r : reported;
 	}
 	release(&s);

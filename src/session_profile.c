@@ -42,10 +42,9 @@ static void add_warnings(const struct finished *f, const struct collect_counts *
 		fclose(file);
 }
 
-static int fill(const struct finished *f)
+void profile_describe(const struct finished *f)
 {
 	struct collect_counts counts;
-	int r;
 
 	collector_counts(f->collector, &counts);
 	if (f->options->kinds != (1U << FP_NR_KINDS) - 1)
@@ -62,10 +61,6 @@ static int fill(const struct finished *f)
 	memcpy(f->profile->lost, counts.lost, sizeof(counts.lost));
 	f->profile->lost[FP_LOSS_STACK] += f->cut_stacks;
 	add_warnings(f, &counts);
-	r = resolve_tally(f->symbolizer, f->tally, f->profile);
-	if (!r)
-		profile_finish(f->profile);
-	return r;
 }
 
 /* What targets started since the run began, as far as there is room. A fork alone is no program. */
@@ -124,7 +119,12 @@ static int name_targets(const struct finished *f)
 
 int profile_complete(const struct finished *f)
 {
-	int r = fill(f);
+	int r;
 
-	return r ? r : name_targets(f);
+	profile_describe(f);
+	r = resolve_tally(f->symbolizer, f->tally, f->profile);
+	if (r)
+		return r;
+	profile_finish(f->profile);
+	return name_targets(f);
 }

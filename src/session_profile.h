@@ -16,12 +16,14 @@ struct finished {
 	const struct collector *collector;
 	struct symbolizer *symbolizer;
 	const struct tally *tally;
-	const struct targets *targets;
+	struct targets *targets;
 	pid_t command;	     /* the process of the options' command; 0: none */
 	uint64_t cut_stacks; /* FP_LOSS_STACK that the collector does not know of */
 	struct profile *profile;
 };
 
+/* Says in @finished->profile how was measured, and what was lost by now. */
+void profile_describe(const struct finished *finished);
 /* Completes @finished->profile for the sinks. 0 or -ENOMEM. */
 int profile_complete(const struct finished *finished);
 

@@ -44,6 +44,7 @@ struct live {
 	unsigned int nr_completions, nr_cpus;
 	struct image *unknown;		 /* of faults whose program nobody told of */
 	const struct fp_counts *per_cpu; /* mapped, of nr_cpus */
+	bool swapped_out;
 	int last; /* reading it settles the last fault of each thread; -1: not open */
 	uint64_t polled_ns;
 	struct held held;	 /* faults */
@@ -55,7 +56,7 @@ struct live {
 };
 
 /* Programs for which this kernel has no hook, or which the other tier needs, stay out. */
-static void choose_programs(struct faults *s, bool fentry)
+static void choose_programs(struct faults *s, bool fentry, bool swapped_out)
 {
 	struct bpf_program *program;
 
@@ -69,7 +70,8 @@ static void choose_programs(struct faults *s, bool fentry)
 				program, fentry && probe_function(strchr(section, '/') + 1));
 		} else if (!strncmp(section, "tp_btf/", 7)) {
 			const char *name = section + 7;
-			bool by_counter = !strcmp(name, "rss_stat") || !strncmp(name, "mm_", 3);
+			bool by_counter = (!strcmp(name, "rss_stat") && !swapped_out) ||
+					  !strncmp(name, "mm_", 3);
 
 			bpf_program__set_autoload(program, !(by_counter && fentry) &&
 								   probe_tracepoint(name));
@@ -116,7 +118,10 @@ static int configure(struct live *c, const struct collector_options *options, bo
 	if (!r)
 		r = bpf_map__set_max_entries(s->maps.counts, c->nr_cpus);
 	c->sites.room = bpf_map__max_entries(s->maps.sites_even);
-	choose_programs(s, fentry);
+	s->rodata->count_swapped_out = options->swapped_out;
+	choose_programs(s, fentry, options->swapped_out);
+	c->swapped_out = options->swapped_out && probe_member("mm_struct", "owner") &&
+			 bpf_program__autoload(s->progs.on_rss_stat);
 	return r;
 }
 
@@ -374,16 +379,22 @@ static int hand_on_site(void *arg, const struct fp_site_key *key, const struct f
 			unsigned int nr_ips)
 {
 	struct live *c = arg;
+	struct image *image = key->image ? image_for(c, key->image, 0) : c->unknown;
 	struct fault fault = {
 		.kind = key->kind,
 		.access = key->access,
 		.mode = key->mode,
 		.major = key->major,
-		.image = key->image ? image_for(c, key->image, 0) : c->unknown,
+		.image = image,
 		.site = value,
 		.ips = key->ip,
 		.nr_ips = nr_ips,
 	};
+
+	if (key->kind == FP_SITE_SWAPPED_OUT) {
+		image->swapped_out += value->untimed;
+		return 0;
+	}
 
 	return c->fn(c->arg, &fault);
 }
@@ -502,6 +513,7 @@ static void live_counts(const struct collector *collector, struct collect_counts
 		.kernel_seen = true,
 		.access_known = true,
 		.stall_known = true,
+		.swapped_out_known = c->swapped_out,
 	};
 	memcpy(ret->lost, counts.lost, sizeof(ret->lost));
 	ret->lost[FP_LOSS_MAPPING] += c->lost_mappings;

@@ -31,7 +31,7 @@
 
 #define FORGET_NS (10 * 1000000000ULL)
 #define BINARIES_KEPT 64 /* that nobody maps: short-lived programs come back */
-#define MAX_COPIES 1024 /* of images: bounds what children that all map something else can cost */
+#define MAX_COPIES 1024	 /* of images: bounds what children that all map something else can cost */
 
 struct mappings {
 	struct mappings_options options;

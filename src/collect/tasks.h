@@ -29,7 +29,7 @@ struct task {
 	UT_hash_handle hh;
 };
 
-struct task *task_find(struct task *tasks, pid_t pid); /* NULL: none */
+struct task *task_find(struct task *tasks, pid_t pid);		 /* NULL: none */
 int task_get(struct task **tasks, pid_t pid, struct task **ret); /* finds or makes it; 0, -ENOMEM */
 void task_free(struct task **tasks, struct task *task);
 

@@ -48,9 +48,9 @@ struct image {
 	uint32_t id;
 	uint32_t pid; /* the process it was first seen in */
 	char comm[16];
-	char *cgroup;		/* that its memory is charged to, as "/a/b"; NULL: not known; owned */
-	bool forked;		/* more than one process ran it */
-	struct binary *own;	/* the target's own binary; NULL: not known; not owned */
+	char *cgroup;	    /* that its memory is charged to, as "/a/b"; NULL: not known; owned */
+	bool forked;	    /* more than one process ran it */
+	struct binary *own; /* the target's own binary; NULL: not known; not owned */
 	struct region *regions; /* in order of birth */
 	size_t nr_regions;
 	uint64_t swapped_out; /* pages, as far as the collector counts and handed them on */
