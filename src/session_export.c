@@ -224,7 +224,7 @@ static int write_file(struct exporter *e, const struct profile *run, struct outp
 	if (r)
 		return r;
 	prometheus_write(e->prometheus, run, &e->self, output->file);
-	return output_publish(output);
+	return output_replace(output);
 }
 
 static int write_or_tell(struct exporter *e, const struct profile *run, struct output *output)

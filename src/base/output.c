@@ -313,7 +313,7 @@ static int write_out(struct output *output)
 	return r;
 }
 
-int output_publish(struct output *output)
+int output_replace(struct output *output)
 {
 	int r = write_out(output);
 
@@ -340,7 +340,7 @@ int output_again(struct output *output)
 
 int output_commit(struct output *output)
 {
-	int r = output_publish(output);
+	int r = output_replace(output);
 
 	output_abort(output);
 	return r;

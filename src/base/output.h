@@ -22,7 +22,7 @@ int output_commit(struct output *output);
 /* The same, and once @output->helper there can be another file in its place: output_again() opens
  * it. In between, @output->file is NULL. A failure of either is none of the next one, but for
  * -ESRCH: the helper is gone. */
-int output_publish(struct output *output);
+int output_replace(struct output *output);
 int output_again(struct output *output);
 void output_abort(struct output *output); /* also after output_commit(): then nothing happens */
 
