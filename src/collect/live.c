@@ -414,6 +414,23 @@ static void sum_counts(const struct live *c, struct fp_counts *ret)
 	}
 }
 
+static int consume(struct live *c)
+{
+	int r = ring_buffer__consume(c->ring);
+
+	return r < 0 ? r : mappings_poll(c->base.mappings, UINT64_MAX);
+}
+
+/* A program that was executed while the maps were switched is told of only now. */
+static int drain_sites(struct live *c)
+{
+	int r;
+
+	sites_switch(&c->sites);
+	r = consume(c);
+	return r ? r : sites_take(&c->sites, hand_on_site, c);
+}
+
 static int live_poll(struct collector *collector, int timeout_ms, collect_fault_fn fn, void *arg)
 {
 	struct live *c = live_of(collector);
@@ -425,15 +442,14 @@ static int live_poll(struct collector *collector, int timeout_ms, collect_fault_
 	interrupted = ring_buffer__poll(c->ring, timeout_ms);
 	if (interrupted < 0 && interrupted != -EINTR)
 		return interrupted;
-	r = ring_buffer__consume(c->ring);
-	if (r >= 0)
-		r = mappings_poll(c->base.mappings, UINT64_MAX);
+	r = consume(c);
 	if (!r)
 		r = held_hand_on(&c->held, clock_now_ns() - HELD_NS, take_fault, c);
 	if (r < 0)
 		return r;
 	sum_counts(c, &counts);
-	r = sites_relieve(&c->sites, counts.sites, counts.faults, hand_on_site, c);
+	if (sites_due(&c->sites, counts.sites, counts.faults))
+		r = drain_sites(c);
 	return r ? r : interrupted < 0 ? interrupted : 0;
 }
 
@@ -443,7 +459,7 @@ static int live_drain(struct collector *collector, collect_fault_fn fn, void *ar
 
 	c->fn = fn;
 	c->arg = arg;
-	return sites_drain(&c->sites, hand_on_site, c);
+	return drain_sites(c);
 }
 
 static void live_teach(struct collector *collector, const struct image *image, const uint64_t *ips,
@@ -489,15 +505,13 @@ static int live_stop(struct collector *collector, collect_fault_fn fn, void *arg
 			r = -errno;
 	}
 	if (!r)
-		r = ring_buffer__consume(c->ring);
-	if (r >= 0)
-		r = mappings_poll(c->base.mappings, UINT64_MAX);
+		r = consume(c);
 	if (!r)
 		r = held_hand_on(&c->held, UINT64_MAX, take_fault, c);
 	if (!r)
-		r = sites_drain(&c->sites, hand_on_site, c);
+		r = drain_sites(c);
 	/* Faults that were under way still complete, and count in the other map meanwhile. */
-	return r ? r : sites_drain(&c->sites, hand_on_site, c);
+	return r ? r : drain_sites(c);
 }
 
 static void live_counts(const struct collector *collector, struct collect_counts *ret)
