@@ -15,6 +15,29 @@ static int finish_stdout(void)
 	return -EIO;
 }
 
+static int print_version(const struct options *options)
+{
+	(void)options;
+	printf("faultprof %s\n", FP_VERSION);
+	return 0;
+}
+
+static int print_help(const struct options *options)
+{
+	options_help(options);
+	return 0;
+}
+
+/* What they print themselves, to @stdout at once, has to get there. */
+static const struct {
+	int (*act)(const struct options *options); /* 0, or -errno after it has told why */
+	bool prints;
+} actions[NR_ACTIONS] = {
+	[ACTION_RUN] = { session_run, false },	     [ACTION_RECORD] = { session_run, false },
+	[ACTION_REPORT] = { session_report, false }, [ACTION_PROBE] = { session_probe, true },
+	[ACTION_VERSION] = { print_version, true },  [ACTION_HELP] = { print_help, true },
+};
+
 int main(int argc, char **argv)
 {
 	struct options options;
@@ -23,20 +46,8 @@ int main(int argc, char **argv)
 	if (r)
 		return r == -EINVAL ? EX_USAGE : 1;
 	log_set_verbose(options.verbose > 0);
-	switch (options.action) {
-	case ACTION_RUN:
-		r = session_run(&options);
-		break;
-	case ACTION_PROBE:
-		r = session_probe();
-		break;
-	case ACTION_VERSION:
-		printf("faultprof %s\n", FP_VERSION);
-		break;
-	case ACTION_HELP:
-		options_help();
-	}
-	if (!r && options.action != ACTION_RUN)
+	r = actions[options.action].act(&options);
+	if (!r && actions[options.action].prints)
 		r = finish_stdout();
 	options_release(&options);
 	return r ? 1 : 0;

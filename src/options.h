@@ -12,18 +12,38 @@
 #include "model/sink.h"
 #include "model/tier.h"
 
+enum action {
+	ACTION_RUN,
+	ACTION_RECORD,
+	ACTION_REPORT,
+	ACTION_PROBE,
+	ACTION_VERSION,
+	ACTION_HELP,
+	NR_ACTIONS,
+};
+
+#define RECORDING_DEFAULT "faultprof.fp"
+
+struct subcommand;
+
 struct options {
-	enum { ACTION_RUN, ACTION_PROBE, ACTION_VERSION, ACTION_HELP } action;
-	pid_t *pids; /* owned */
+	enum action action;
+	const struct subcommand *subcommand; /* that the options were given to */
+	pid_t *pids;			     /* owned */
 	size_t nr_pids;
 	const char *comm, *cgroup; /* NULL: not given */
 	char *const *command;	   /* ends with NULL; NULL: none */
 	double duration_s;	   /* 0: until interrupted */
-	const char *output;	   /* NULL: standard output */
+	const char *output;	   /* of the report; NULL: standard output */
+	const char *recording;	   /* to be written; NULL: none */
+	char *const *files;	   /* recordings to be read */
+	unsigned int nr_files;
+	const char *debug_dir; /* where their binaries are; NULL: where they were */
 	const struct sink *sink;
 	const char *textfile; /* for node_exporter, over and over; NULL: one report at the end */
 	double interval_s;    /* of that; 0: not given */
 	unsigned int top;     /* rows a table; 0: all */
+	bool sink_given;      /* false: sink is the default */
 	bool top_given;	      /* false: top is the sink's own */
 	uint32_t kinds;	      /* bit by enum fp_kind */
 	uint32_t modes;	      /* bit by enum fp_mode */
@@ -44,6 +64,6 @@ struct options {
  * @argv. */
 int options_parse(int argc, char **argv, struct options *ret);
 void options_release(struct options *options);
-void options_help(void);
+void options_help(const struct options *options);
 
 #endif

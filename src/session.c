@@ -25,10 +25,12 @@
 #include "provider/haproxy_socket.h"
 #include "provider/malloc.h"
 #include "session_export.h"
+#include "session_keep.h"
 #include "session_objects.h"
 #include "session_profile.h"
+#include "session_record.h"
 #include "session_targets.h"
-#include "symbolize/resolve.h"
+#include "symbolize/symbolize.h"
 
 #define SLICE_MS 100
 #define YOUNG_SLICE_MS 10 /* while a command may be a short one */
@@ -48,10 +50,11 @@ struct session {
 	struct birth_register *births; /* NULL: nobody asks for it, or it is refused */
 	int births_error;
 	struct hosts hosts;
+	struct recorder recorder;
+	struct keeper keeper;
+	struct exporter *exporter; /* NULL: one report at the end */
 	struct tally tally;
 	struct profile profile;
-	struct exporter *exporter; /* NULL: one report at the end */
-	uint64_t cut_stacks;	   /* FP_LOSS_STACK found here */
 	uint64_t scanned_ns, progress_ns;
 };
 
@@ -106,73 +109,31 @@ static void catch_signals(const struct command *command)
 
 /* ---- what comes from the collector ---- */
 
-static bool wants_detail(const struct session *s, const struct fault *fault)
-{
-	return fault->major || fault->kind == FP_SWAP_IN || fault->kind == FP_SWAP_CACHE ||
-	       fault->stall_ns >= s->options->slow_ns;
-}
-
-/* Where the faults of @image go. */
-static int find_tally(struct session *s, const struct image *image, struct tally **ret)
-{
-	struct gathering *gathering;
-	int r;
-
-	*ret = &s->tally;
-	if (!s->exporter)
-		return 0;
-	r = exporter_gathering(s->exporter, s->symbolizer, image, &gathering);
-	if (r)
-		return r;
-	*ret = &gathering->tally;
-	s->hosts.services.profile = &gathering->profile;
-	return 0;
-}
-
-static int keep_fault(struct session *s, struct tally *tally, struct fault *fault,
-		      const uint64_t *ips, unsigned int nr, enum fp_stack_end end)
-{
-	bool detail = wants_detail(s, fault), owned;
-	uint64_t site[3];
-
-	if (hosts_fault(&s->hosts, fault, &fault->object))
-		return -ENOMEM;
-	owned = resolve_owner(fault->image, fault->time_ns, fault->mode, ips, nr, site);
-	/* One that is kept without its stack lacks nothing once its owner is known. */
-	if (end != FP_STACK_WHOLE && (detail ? s->options->stacks || !owned : !owned))
-		s->cut_stacks++;
-	if (detail && s->options->stacks && nr)
-		return tally_add(tally, fault, ips, nr, true);
-	return tally_add(tally, fault, site, 3, false);
-}
-
 static int on_fault(void *arg, const struct fault *fault)
 {
 	static struct fp_rule rules[FP_MAX_FRAMES];
 	static uint64_t ips[FP_MAX_FRAMES];
-	enum fp_stack_end end = fault->stack_end;
 	struct session *s = arg;
-	const struct options *o = s->options;
-	struct fault kept = *fault;
-	struct tally *tally;
-	unsigned int nr = 0;
+	struct fault whole = *fault;
+	struct object_answer answer = { 0 };
 	int r;
 
 	if (fault->raw) {
-		nr = symbolizer_unwind(s->symbolizer, fault->image, fault->time_ns, fault->raw, ips,
-				       rules, FP_MAX_FRAMES, &end);
-		collector_teach(s->collector, fault->image, ips, rules, nr);
+		whole.raw = NULL;
+		whole.ips = ips;
+		whole.nr_ips =
+			symbolizer_unwind(s->symbolizer, fault->image, fault->time_ns, fault->raw,
+					  ips, rules, FP_MAX_FRAMES, &whole.stack_end);
+		collector_teach(s->collector, fault->image, ips, rules, whole.nr_ips);
 	}
-	if (!(o->kinds >> fault->kind & 1) || !(o->modes >> fault->mode & 1))
+	if (!keeper_wants(&s->keeper, fault))
 		return 0;
-	r = find_tally(s, fault->image, &tally);
-	if (!r && fault->site)
-		r = tally_add(tally, fault, fault->ips, fault->nr_ips, false);
-	else if (!r)
-		r = keep_fault(s, tally, &kept, fault->raw ? ips : fault->ips,
-			       fault->raw ? nr : fault->nr_ips, end);
-	s->hosts.services.profile = &s->profile;
-	return r;
+	if (!fault->site)
+		hosts_fault(&s->hosts, fault, &answer);
+	r = recorder_fault(&s->recorder, &whole, &answer);
+	if (!r && s->exporter)
+		r = exporter_gather(s->exporter, s->symbolizer, fault->image, &s->keeper);
+	return r ? r : keeper_add(&s->keeper, &whole, &answer);
 }
 
 /* ---- the tier ---- */
@@ -225,7 +186,7 @@ static int find_targets(struct session *s)
 		.options = s->options,
 		.collector = s->collector,
 		.profile = &s->profile,
-		.helpers = { s->output.helper },
+		.helpers = { s->output.helper, s->recorder.output.helper },
 	};
 	return targets_first(&s->targets, s->command.pid);
 }
@@ -245,6 +206,7 @@ static int choose_providers(struct session *s)
 			.births = s->births,
 			.births_error = s->births_error,
 			.profile = &s->profile,
+			.recorder = &s->recorder,
 		},
 		.mappings = s->collector->mappings,
 	};
@@ -260,7 +222,7 @@ static void open_births(struct session *s)
 		return;
 	s->births_error = births_open(0, o->verbose > 1, &s->births);
 	if (s->births)
-		s->targets.helpers[1] = births_helper(s->births);
+		s->targets.helpers[2] = births_helper(s->births);
 	provider_malloc_set(o->alloc_min, o->alloc_fns, o->nr_alloc_fns);
 }
 
@@ -275,6 +237,15 @@ static int ask_haproxy(const struct session *s)
 	if (r)
 		log_error("--haproxy-socket %s: %s", path, why);
 	return r;
+}
+
+static int start_recorder(struct session *s)
+{
+	s->recorder.profile = &s->profile;
+	s->recorder.collector = s->collector;
+	s->recorder.targets = &s->targets;
+	s->recorder.symbolizer = s->symbolizer;
+	return recorder_begin(&s->recorder, s->command.pid);
 }
 
 static int start(struct session *s)
@@ -301,6 +272,10 @@ static int start(struct session *s)
 	if (r)
 		return r;
 	s->profile.begin_ns = clock_now_ns();
+	profile_describe(&s->profile, s->options, &s->probe, s->collector);
+	r = start_recorder(s);
+	if (r)
+		return r;
 	hosts_start(&s->hosts, &s->targets.added);
 	if (s->command.pid) {
 		r = command_go(&s->command);
@@ -361,31 +336,32 @@ static int scan_now_and_then(struct session *s, uint64_t now)
 	return targets_scan(&s->targets);
 }
 
-static struct finished finished(struct session *s)
+static int record_interval(struct session *s, uint64_t now)
 {
-	return (struct finished){
-		.options = s->options,
-		.probe = &s->probe,
+	int r = collector_drain(s->collector, on_fault, s);
+
+	return r ? r : recorder_tick(&s->recorder, now, false);
+}
+
+static struct exported exported(struct session *s)
+{
+	return (struct exported){
 		.collector = s->collector,
 		.symbolizer = s->symbolizer,
-		.tally = &s->tally,
+		.hosts = &s->hosts,
 		.targets = &s->targets,
-		.command = s->command.pid,
-		.cut_stacks = s->cut_stacks,
+		.keeper = &s->keeper,
 		.profile = &s->profile,
+		.output = &s->output,
 	};
 }
 
-static int export_when_due(struct session *s, uint64_t now)
+static int export_interval(struct session *s)
 {
-	struct finished run;
-	int r;
+	const struct exported run = exported(s);
+	int r = collector_drain(s->collector, on_fault, s);
 
-	if (!s->exporter || !exporter_due(s->exporter, now))
-		return 0;
-	r = collector_drain(s->collector, on_fault, s);
-	run = finished(s);
-	return r ? r : exporter_write(s->exporter, &run, &s->hosts, &s->output);
+	return r ? r : exporter_write(s->exporter, &run);
 }
 
 static int poll_all(struct session *s)
@@ -401,11 +377,13 @@ static int poll_all(struct session *s)
 		before = now;
 		now = clock_now_ns();
 		show_progress(s, now);
+		if (!r && recorder_due(&s->recorder, now))
+			r = record_interval(s, now);
 		if (r || all_gone(s))
 			break;
 		r = scan_now_and_then(s, now);
-		if (!r)
-			r = export_when_due(s, now);
+		if (!r && s->exporter && exporter_due(s->exporter, now))
+			r = export_interval(s);
 	}
 	/* What it started was there still when we looked before, unless it ended since. */
 	s->profile.end_ns = command_end_ns > before && command_end_ns < now ? command_end_ns : now;
@@ -414,48 +392,52 @@ static int poll_all(struct session *s)
 
 static int collect(struct session *s)
 {
-	int r = poll_all(s), stopped = collector_stop(s->collector, on_fault, s);
+	int r = poll_all(s), stopped = collector_stop(s->collector, on_fault, s), recorded = 0;
 
 	r = r ? r : stopped;
 	if (!r && !s->exporter)
 		r = hosts_finish(&s->hosts);
 	clear_progress(s);
-	if (r) {
+	if (r && r != -ECANCELED && !s->recorder.error)
 		log_error("collecting failed: %s; %s", strerror(-r), error_remedy(r));
+	if (r)
 		profile_warn(&s->profile, "all of the run: collecting failed (%s)", strerror(-r));
-	}
-	return r;
+	if (!s->recorder.error)
+		recorded = recorder_tick(&s->recorder, s->profile.end_ns, true);
+	return r ? r : recorded;
 }
 
 /* ---- the report ---- */
 
 static int report(struct session *s)
 {
-	const char *no_color = getenv("NO_COLOR");
-	struct sink_options options = {
-		.top = s->options->top,
-		.stacks = s->options->stacks,
-		.color = !s->options->output && isatty(STDOUT_FILENO) && !(no_color && *no_color),
-	};
-	const struct finished run = finished(s);
+	const struct exported run = exported(s);
+	struct collect_counts counts;
 	int r;
 
 	if (s->exporter)
-		return exporter_finish(s->exporter, &run, &s->hosts, &s->output);
-	r = profile_complete(&run);
+		return exporter_finish(s->exporter, &run);
+	if (s->options->recording && !s->options->output)
+		return 0;
+	collector_counts(s->collector, &counts);
+	r = profile_complete(&s->profile, &(struct finished){
+						  .tier = s->collector->tier,
+						  .description = s->collector->ops->description,
+						  .kinds = s->options->kinds,
+						  .modes = s->options->modes,
+						  .counts = &counts,
+						  .images = mappings_first(s->collector->mappings),
+						  .added = &s->targets.added,
+						  .command = s->command.pid,
+						  .cut_stacks = s->keeper.cut_stacks,
+						  .symbolizer = s->symbolizer,
+						  .tally = &s->tally,
+					  });
 	if (r) {
 		log_error("cannot build the report: %s; %s", strerror(-r), error_remedy(r));
 		return r;
 	}
-	r = s->options->sink->write(&s->profile, &options, s->output.file);
-	if (!r)
-		r = output_commit(&s->output);
-	/* Who reads through a pipe, and ends, has what it wanted. */
-	if (r && r != -EPIPE)
-		log_error("cannot write the report to %s: %s",
-			  s->options->output ? s->options->output : "standard output",
-			  strerror(-r));
-	return r;
+	return profile_print(&s->profile, s->options, &s->output);
 }
 
 static void release(struct session *s)
@@ -470,6 +452,7 @@ static void release(struct session *s)
 	binary_table_release(&s->binaries);
 	command_release(&s->command);
 	output_abort(&s->output);
+	recorder_release(&s->recorder);
 	targets_release(&s->targets);
 	tally_release(&s->tally);
 	profile_release(&s->profile);
@@ -480,6 +463,14 @@ static int prepare(struct session *s)
 	const char *path = s->options->textfile ? s->options->textfile : s->options->output;
 	int r = profile_init(&s->profile);
 
+	s->keeper = (struct keeper){
+		.kinds = s->options->kinds,
+		.modes = s->options->modes,
+		.stacks = s->options->stacks,
+		.slow_ns = s->options->slow_ns,
+		.tally = &s->tally,
+		.profile = &s->profile,
+	};
 	if (!r)
 		r = symbolizer_new(&s->symbolizer);
 	if (!r && s->options->textfile)
@@ -490,11 +481,14 @@ static int prepare(struct session *s)
 	}
 	r = output_open(&s->output, path);
 	if (!r && s->exporter && !s->output.helper)
-		r = -ENOTSUP; /* a device or FIFO: there is no replacing it */
+		r = -ENOTSUP; /* a device or FIFO, which nothing replaces */
 	if (r) {
 		log_error("cannot write %s: %s", path, strerror(-r));
 		return r;
 	}
+	r = recorder_open(&s->recorder, s->options);
+	if (r)
+		return r;
 	if (s->options->command) {
 		r = command_prepare(&s->command, s->options->command);
 		if (r)

@@ -5,9 +5,13 @@
 
 #include "options.h"
 
-/* Returns 0, or -errno after it has told why. */
+/* All return 0, or -errno after they have told why. */
+
+/* A run, with its report, its recording, or both. */
 int session_run(const struct options *options);
-/* Prints what this kernel and these privileges allow. 0 or -errno. */
-int session_probe(void);
+/* The report of a recording. */
+int session_report(const struct options *options);
+/* Prints what this kernel and these privileges allow. */
+int session_probe(const struct options *options);
 
 #endif

@@ -12,12 +12,19 @@
 #include "base/log.h"
 #include "base/notify.h"
 #include "collect/procmem.h"
+#include "session_profile.h"
 #include "sink/prometheus.h"
 #include "symbolize/resolve.h"
 
 #define MANY_PLACES \
 	4096	/* of an instance: programs that are executed over and over have new ones */
 #define TOLD 64 /* warnings that are remembered as told */
+
+/* What one instance did since the last file. */
+struct gathering {
+	struct tally tally;
+	struct profile profile;
+};
 
 struct exporter {
 	const struct options *options;
@@ -80,8 +87,8 @@ void exporter_free(struct exporter *e)
 	free(e);
 }
 
-int exporter_gathering(struct exporter *e, struct symbolizer *symbolizer, const struct image *image,
-		       struct gathering **ret)
+int exporter_gather(struct exporter *e, struct symbolizer *symbolizer, const struct image *image,
+		    struct keeper *keeper)
 {
 	unsigned int at = prometheus_instance(e->prometheus, image->comm, image->cgroup);
 	struct gathering *g = e->gatherings[at];
@@ -99,7 +106,8 @@ int exporter_gathering(struct exporter *e, struct symbolizer *symbolizer, const 
 		r = resolve_tally(symbolizer, &g->tally, &g->profile);
 		tally_release(&g->tally);
 	}
-	*ret = g;
+	keeper->tally = &g->tally;
+	keeper->profile = &g->profile;
 	return r;
 }
 
@@ -179,9 +187,8 @@ static void add_present(struct exporter *e, const struct mappings *mappings)
 	mappings_each_process(mappings, add_process, e->prometheus);
 }
 
-static void add_self(struct exporter *e, const struct collector *collector)
+static void add_self(struct exporter *e)
 {
-	struct collect_counts counts;
 	struct timespec cpu;
 	unsigned long pages = 0;
 	FILE *in = fopen("/proc/self/statm", "re");
@@ -191,10 +198,26 @@ static void add_self(struct exporter *e, const struct collector *collector)
 	if (in)
 		fclose(in);
 	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
-	collector_counts(collector, &counts);
 	e->self.cpu_s = (double)cpu.tv_sec + cpu.tv_nsec / 1e9;
 	e->self.resident_bytes = pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+/* What the run's profile says of all of it. */
+static void account(struct exporter *e, const struct exported *run)
+{
+	struct collect_counts counts;
+
+	collector_counts(run->collector, &counts);
+	profile_account(run->profile, &(struct finished){
+					      .tier = run->collector->tier,
+					      .description = run->collector->ops->description,
+					      .kinds = e->options->kinds,
+					      .modes = e->options->modes,
+					      .counts = &counts,
+					      .cut_stacks = run->keeper->cut_stacks,
+				      });
 	e->self.swapped_out_known = counts.swapped_out_known;
+	tell_warnings(e, run->profile);
 }
 
 /* ---- the file ---- */
@@ -243,7 +266,7 @@ static int write_or_tell(struct exporter *e, const struct profile *run, struct o
 			 remedy(r));
 	else if (!r && before)
 		log_warn("%s can be written again", path);
-	return r == -ESRCH ? r : 0;
+	return r == -ESRCH ? -ECANCELED : 0;
 }
 
 static void forget_binary(void *arg, const struct binary *binary)
@@ -252,12 +275,12 @@ static void forget_binary(void *arg, const struct binary *binary)
 }
 
 /* All that is of one interval, or of processes that are gone. */
-static int forget(const struct finished *run, struct hosts *hosts)
+static int forget(const struct exported *run)
 {
 	uint64_t begin_ns = run->profile->begin_ns;
 	int r;
 
-	hosts_forget(hosts);
+	hosts_forget(run->hosts);
 	mappings_forget(run->collector->mappings, forget_binary, run->symbolizer);
 	targets_forget(run->targets);
 	profile_release(run->profile);
@@ -266,8 +289,7 @@ static int forget(const struct finished *run, struct hosts *hosts)
 	return r;
 }
 
-int exporter_write(struct exporter *e, const struct finished *run, struct hosts *hosts,
-		   struct output *output)
+int exporter_write(struct exporter *e, const struct exported *run)
 {
 	bool first = !e->due_ns;
 	int r = add_gatherings(e, run->symbolizer);
@@ -276,22 +298,20 @@ int exporter_write(struct exporter *e, const struct finished *run, struct hosts 
 		return r;
 	asked = 0;
 	e->due_ns = clock_now_ns() + (uint64_t)(e->options->interval_s * 1e9);
-	profile_describe(run);
-	tell_warnings(e, run->profile);
+	account(e, run);
 	add_present(e, run->collector->mappings);
-	add_self(e, run->collector);
-	r = write_or_tell(e, run->profile, output);
+	add_self(e);
+	r = write_or_tell(e, run->profile, run->output);
 	if (first)
 		notify_send("READY=1");
-	return r ? r : forget(run, hosts);
+	return r ? r : forget(run);
 }
 
-int exporter_finish(struct exporter *e, const struct finished *run, struct hosts *hosts,
-		    struct output *output)
+int exporter_finish(struct exporter *e, const struct exported *run)
 {
 	int r;
 
 	notify_send("STOPPING=1");
-	r = exporter_write(e, run, hosts, output);
+	r = exporter_write(e, run);
 	return r ? r : e->error;
 }

@@ -8,33 +8,37 @@
 #define SESSION_EXPORT_H
 
 #include "base/output.h"
+#include "session_keep.h"
 #include "session_objects.h"
-#include "session_profile.h"
+#include "session_targets.h"
 
 struct exporter;
 
-/* What one instance did since the last file. */
-struct gathering {
-	struct tally tally;
-	struct profile profile;
+/* What a run has, and an interval takes its share of; all borrowed. */
+struct exported {
+	const struct collector *collector;
+	struct symbolizer *symbolizer;
+	struct hosts *hosts;
+	struct targets *targets;
+	struct keeper *keeper;
+	struct profile *profile; /* of all of the run: has the warnings that belong to no fault */
+	struct output *output;
 };
 
 /* From here on, SIGHUP means that a file is due. 0 or -ENOMEM. */
 int exporter_new(const struct options *options, struct exporter **ret);
 void exporter_free(struct exporter *exporter); /* NULL is fine */
 
-/* Where the faults of @image go until the next file. 0 or -ENOMEM. */
-int exporter_gathering(struct exporter *exporter, struct symbolizer *symbolizer,
-		       const struct image *image, struct gathering **ret);
+/* Has @keeper keep the next fault, of @image, where it belongs until the next file. 0 or -ENOMEM.
+ */
+int exporter_gather(struct exporter *exporter, struct symbolizer *symbolizer,
+		    const struct image *image, struct keeper *keeper);
 /* To be called some ten times a second: is a file due at @now_ns? */
 bool exporter_due(struct exporter *exporter, uint64_t now_ns);
-/* After collector_drain(). @run->profile, of all of the run, is made anew: it has the warnings that
- * belong to no fault. A file that cannot be written is told once, and no error. 0 or -ENOMEM;
- * -ESRCH: no file can be written any more. */
-int exporter_write(struct exporter *exporter, const struct finished *run, struct hosts *hosts,
-		   struct output *output);
+/* After collector_drain(). A file that cannot be written is told once, and no error. 0 or -ENOMEM;
+ * -ECANCELED: no file can be written any more, and it has told why. */
+int exporter_write(struct exporter *exporter, const struct exported *run);
 /* The last file, after collector_stop(). Also the error that kept it from being written. */
-int exporter_finish(struct exporter *exporter, const struct finished *run, struct hosts *hosts,
-		    struct output *output);
+int exporter_finish(struct exporter *exporter, const struct exported *run);
 
 #endif

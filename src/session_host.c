@@ -229,9 +229,10 @@ static void open_providers(struct target_host *t)
 		else
 			t->watches.nr = watches;
 	}
-	if (t->nr)
-		profile_set_provider(t->services->profile, t->host.pid,
-				     t->opened[0].provider->name);
+	if (!t->nr)
+		return;
+	profile_set_provider(t->services->profile, t->host.pid, t->opened[0].provider->name);
+	recorder_provider(t->services->recorder, t->host.pid, t->opened[0].provider->name);
 }
 
 int host_open(struct target_host *t, const struct image *image)

@@ -8,6 +8,7 @@
 #include "collect/memory.h"
 #include "model/profile.h"
 #include "provider/registry.h"
+#include "session_record.h"
 #include "session_watch.h"
 #include "symbolize/symbolize.h"
 
@@ -18,6 +19,7 @@ struct host_services {
 	struct birth_register *births; /* NULL: nobody asked for it, or there are no uprobes here */
 	int births_error;	       /* then: why; 0: nobody asked */
 	struct profile *profile;
+	struct recorder *recorder;
 	uint64_t begin_ns; /* of the run */
 };
 

@@ -155,22 +155,17 @@ static bool walk_all(struct target_host *t)
 	return true;
 }
 
-int hosts_fault(struct hosts *h, const struct fault *fault, const struct object_kind **ret)
+void hosts_fault(struct hosts *h, const struct fault *fault, struct object_answer *ret)
 {
 	struct target_host *t;
 	uint64_t page = fault->address & ~4095ULL;
-	const char *provider = NULL;
-	struct fp_object object;
-	uint64_t out_ns, resolution_ns;
 	int r;
 
-	*ret = NULL;
-	if (!h->services.providers->nr)
-		return 0;
-	t = get_target(h, (pid_t)fault->pid, fault->image);
+	*ret = (struct object_answer){ .asked = h->services.providers->nr,
+				       .outcome = OBJECT_ABSENT };
+	t = ret->asked ? get_target(h, (pid_t)fault->pid, fault->image) : NULL;
 	if (!t || !t->memory)
-		return profile_add_object(h->services.profile, fault, NULL, OBJECT_ABSENT, NULL, 0,
-					  0);
+		return;
 	if (fault->time_ns >= t->round_ns)
 		host_begin_round(t);
 	for (unsigned int i = 0; i < t->nr; i++) {
@@ -178,21 +173,17 @@ int hosts_fault(struct hosts *h, const struct fault *fault, const struct object_
 		if (t->opened[i].provider->present)
 			t->opened[i].provider->present(t->opened[i].self, page);
 	}
-	out_ns = swapped_ns(t, fault, page, &resolution_ns);
+	ret->swapped_ns = swapped_ns(t, fault, page, &ret->swapped_resolution_ns);
 	memory_came_in(t->memory, page, fault->time_ns);
-	r = ask(t, fault, &provider, &object);
+	r = ask(t, fault, &ret->provider, &h->object);
 	if (t->missed && walk_all(t))
-		r = ask(t, fault, &provider, &object);
-	if (!r) {
-		*ret = profile_object_kind(h->services.profile, provider, object.type, object.pool);
-		if (!*ret)
-			return -ENOMEM;
+		r = ask(t, fault, &ret->provider, &h->object);
+	if (r) {
+		ret->outcome = r == -ENOENT ? OBJECT_NONE : OBJECT_ABSENT;
+		return;
 	}
-	return profile_add_object(h->services.profile, fault, provider,
-				  !r		 ? OBJECT_FOUND
-				  : r == -ENOENT ? OBJECT_NONE
-						 : OBJECT_ABSENT,
-				  r ? NULL : &object, out_ns, resolution_ns);
+	ret->outcome = OBJECT_FOUND;
+	ret->object = &h->object;
 }
 
 static void scan(struct target_host *t)
@@ -249,10 +240,14 @@ static int count_object(void *arg, const struct fp_object *object)
 	const struct census *census = arg;
 	struct target_host *t = census->target;
 	uint64_t present = 0, swapped = 0;
+	int r;
 
 	memory_presence(t->memory, object->base, object->size, &present, &swapped);
-	return profile_add_live_object(t->services->profile, (uint32_t)t->host.pid, t->asking,
-				       object, census->now_ns, present, swapped);
+	r = recorder_live(t->services->recorder, (uint32_t)t->host.pid, t->asking, object,
+			  census->now_ns, present, swapped);
+	return r ? r
+		 : profile_add_live_object(t->services->profile, (uint32_t)t->host.pid, t->asking,
+					   object, census->now_ns, present, swapped);
 }
 
 int hosts_finish(struct hosts *h)

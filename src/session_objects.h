@@ -15,14 +15,14 @@ struct hosts {
 	const struct mappings *mappings;
 	struct target_host *first;
 	unsigned int nr;
-	uint64_t refused; /* processes for which there was no room, or no permission */
+	struct fp_object object; /* the last answer's */
+	uint64_t refused;	 /* processes for which there was no room, or no permission */
 };
 
 /* Opens the providers of the processes in @pids: those of others, when they first fault. */
 void hosts_start(struct hosts *hosts, const struct pid_list *pids);
-/* A fault that came with its address. *@ret says what it hit, for the table of symbols; NULL: not
- * known. 0 or -ENOMEM. */
-int hosts_fault(struct hosts *hosts, const struct fault *fault, const struct object_kind **ret);
+/* What a fault that came with its address hit. *@ret is valid until the next one is asked about. */
+void hosts_fault(struct hosts *hosts, const struct fault *fault, struct object_answer *ret);
 /* Between batches of faults: what was read is forgotten, and what is due is looked at again. */
 void hosts_round(struct hosts *hosts);
 /* Forgets the processes that have ended, or execute another program since. */

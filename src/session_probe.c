@@ -84,12 +84,13 @@ static void put_ages(const struct probe *probe)
 	       "idle since", "", "");
 }
 
-int session_probe(void)
+int session_probe(const struct options *options)
 {
 	enum tier tier = TIER_FENTRY;
 	struct utsname system;
 	struct probe probe;
 
+	(void)options;
 	probe_run(&probe);
 	probe_release();
 	if (!uname(&system))

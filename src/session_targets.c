@@ -113,14 +113,21 @@ static int find(const struct targets *t, struct pid_list *list)
 	return r;
 }
 
+static bool is_ours(const struct targets *t, pid_t pid)
+{
+	for (size_t i = 0; i < sizeof(t->helpers) / sizeof(*t->helpers); i++)
+		if (pid == t->helpers[i])
+			return true;
+	return pid == getpid();
+}
+
 static int scan(struct targets *t, size_t *refused)
 {
 	struct pid_list found = { 0 };
 	int r = find(t, &found);
 
 	for (size_t i = 0; !r && i < found.nr; i++) {
-		if (found.pids[i] == getpid() || found.pids[i] == t->helpers[0] ||
-		    found.pids[i] == t->helpers[1])
+		if (is_ours(t, found.pids[i]))
 			continue;
 		r = add(t, found.pids[i], false);
 		if (r == -EACCES || r == -EPERM)

@@ -346,6 +346,19 @@ int output_commit(struct output *output)
 	return r;
 }
 
+int output_publish(struct output *output)
+{
+	int r;
+
+	if (fflush(output->file))
+		return -errno;
+	if (!output->helper)
+		return 0;
+	r = ask_helper(output, GIVE_NAME, NULL);
+	end_helper(output);
+	return r;
+}
+
 void output_abort(struct output *output)
 {
 	if (output->file && output->file != stdout)

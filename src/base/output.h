@@ -24,6 +24,9 @@ int output_commit(struct output *output);
  * -ESRCH: the helper is gone. */
 int output_replace(struct output *output);
 int output_again(struct output *output);
+/* Gives the file its name now, in the place of the old one: for what is to be read while it is
+ * written. It stays open. 0 or -errno. */
+int output_publish(struct output *output);
 void output_abort(struct output *output); /* also after output_commit(): then nothing happens */
 
 #endif

@@ -7,6 +7,15 @@ _faultprof() {
 	local options='--pid --comm --cgroup --duration --output --format --top --kind --mode
 		--no-stacks --no-inherit --slow --tier --provider --alloc-min --alloc-fn
 		--haproxy-socket --sites --ring --probe --verbose --version --help'
+	local subcommands='record report'
+
+	case ${COMP_WORDS[1]} in
+	record) options="${options/ --probe/} --report" ;;
+	report)
+		options='--output --debug-dir --format --top --kind --mode --no-stacks --verbose
+			--help'
+		;;
+	esac
 
 	COMPREPLY=()
 	cur=${COMP_WORDS[COMP_CWORD]}
@@ -37,11 +46,15 @@ _faultprof() {
 			-W "$(ps -eo pid= 2>/dev/null)" -- "${cur##*,}")
 		;;
 	--comm) mapfile -t COMPREPLY < <(compgen -W "$(ps -eo comm= 2>/dev/null)" -- "$cur") ;;
+	--debug-dir)
+		compopt -o filenames 2>/dev/null
+		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+		;;
 	--cgroup)
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -d -- "${cur:-/sys/fs/cgroup/}")
 		;;
-	-o | --output | --haproxy-socket)
+	-o | --output | --report | --haproxy-socket)
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		;;
@@ -55,7 +68,16 @@ _faultprof() {
 	--provider) mapfile -t COMPREPLY < <(compgen -f -W 'none malloc' -- "$cur") ;;
 	--tier) mapfile -t COMPREPLY < <(compgen -W 'auto fentry tracepoint perf' -- "$cur") ;;
 	-d | --duration | --top | --slow | --sites | --ring | --alloc-min | --alloc-fn) ;;
-	*) mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur") ;;
+	*)
+		if ((COMP_CWORD == 1)); then
+			options+=" $subcommands"
+		elif [[ ${COMP_WORDS[1]} == report && $cur != -* ]]; then
+			compopt -o filenames 2>/dev/null
+			mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+			return
+		fi
+		mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur")
+		;;
 	esac
 }
 complete -F _faultprof faultprof

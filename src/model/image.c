@@ -35,6 +35,7 @@ static void binary_free(struct binary *binary)
 		close(binary->fd);
 	free(binary->path);
 	free(binary->name);
+	free(binary->build_id);
 	free(binary);
 }
 

@@ -18,6 +18,9 @@ struct binary {
 	char *name;		/* last part of path, without " (deleted)"; what reports print */
 	int fd;			/* open for reading, or -1 when it could not be opened */
 	bool mapped;		/* by an image, when binary_table_sweep() is called */
+	char *build_id;		/* hex, as recorded; NULL: none, or the file itself tells */
+	uint64_t size;		/* as recorded, bytes; 0: not known */
+	uint64_t changed_ns;	/* likewise, when its contents changed last */
 	struct binary *next;
 };
 

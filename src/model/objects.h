@@ -29,6 +29,15 @@ enum object_outcome {
 	OBJECT_NONE,   /* in no object that a provider knows */
 };
 
+/* What was found out about one fault. */
+struct object_answer {
+	bool asked;	      /* else nothing of it means anything */
+	const char *provider; /* that knows the object */
+	enum object_outcome outcome;
+	const struct fp_object *object;		    /* when it was FOUND */
+	uint64_t swapped_ns, swapped_resolution_ns; /* as profile_add_object() takes them */
+};
+
 /* Living objects, at the end of the run. */
 struct object_census {
 	uint64_t objects, bytes, present_bytes, swapped_bytes;

@@ -18,7 +18,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define DEBUG_ROOT "/usr/lib/debug"
 #define MAX_MINI (64u << 20)
 #define MAX_DECODER (80u << 20)	     /* what "xz -9" takes to unpack */
 #define MAX_CHECKSUMMED (2ull << 30) /* a file that only a checksum ties to its binary */

@@ -45,6 +45,11 @@ int elf_file_address(const struct elf_file *file, uint64_t offset, uint64_t *ret
 /* Length of the build ID, 0: none. @id lives as long as @file. */
 size_t elf_file_build_id(const struct elf_file *file, const uint8_t **id);
 
+/* recorded.c: is it @hex? */
+bool build_id_is(const struct elf_file *file, const char *hex);
+
+#define DEBUG_ROOT "/usr/lib/debug"
+
 /* debugfile.c: separate debug information for @file, known to its users as @path (may be NULL).
  * Return 0 or -errno; -ENOENT: there is none. */
 int debug_file_open(const struct elf_file *file, const char *path, struct elf_file *ret);

@@ -20,7 +20,10 @@ void module_open(struct module *module, const struct binary *binary)
 		elf_file_open(binary->fd, &module->elf);
 	} else if (binary->path && !strcmp(binary->path, "[vdso]")) {
 		module->elf_tried = true;
-		elf_file_vdso(&module->elf);
+		/* That of another kernel is another one. */
+		if (!elf_file_vdso(&module->elf) && binary->build_id &&
+		    !build_id_is(&module->elf, binary->build_id))
+			elf_file_close(&module->elf);
 	}
 }
 

@@ -315,6 +315,8 @@ const char *symbolizer_build_id(struct symbolizer *symbolizer, const struct bina
 	const uint8_t *id;
 	size_t n;
 
+	if (binary && binary->build_id)
+		return binary->build_id;
 	if (!module)
 		return NULL;
 	n = module->build_id ? 0 : elf_file_build_id(&module->elf, &id);

@@ -24,8 +24,13 @@ void symbolizer_forget(struct symbolizer *symbolizer, const struct binary *binar
 unsigned int symbolizer_frames(struct symbolizer *symbolizer, const struct binary *binary,
 			       uint64_t offset, struct frame *frames, unsigned int max);
 
-/* Build ID in hex, owned by the symbolizer; NULL when it has none or cannot be read. */
+/* Build ID in hex, as recorded or owned by the symbolizer; NULL when it has none or cannot be read.
+ */
 const char *symbolizer_build_id(struct symbolizer *symbolizer, const struct binary *binary);
+
+/* Opens the file that @binary was when it was recorded: by its path, or by its build ID below
+ * @debug_dir (NULL: none) and /usr/lib/debug. 0, or -errno: it is not there any more, or not here. */
+int symbolizer_find(struct binary *binary, const char *debug_dir);
 
 /* Unwinds @raw through the mappings of @image, as they were at @time_ns. Writes up to @max
  * instruction pointers, and for each the rule that leads on from it (flag FP_RULE_OWN set where the

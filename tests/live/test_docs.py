@@ -20,8 +20,14 @@ def named(pattern, text):
 
 
 @functools.lru_cache(None)
-def in_help():
+def subcommands():
     text = tool("--help").out
+    return named(r"^  (\w+) ", text[text.index("Subcommands"):])
+
+
+@functools.lru_cache(None)
+def in_help():
+    text = "".join(tool(*words, "--help").out for words in [[]] + [[s] for s in subcommands()])
     return named(r"^  (-\w), ", text) | named(r"^ +(?:-\w, )?(--[\w-]+)", text)
 
 
@@ -32,8 +38,8 @@ def in_man(text):
 
 
 def in_bash(text):
-    words = re.search(r"options='(.*?)'", text, re.S).group(1).split()
-    return set(words) | named(r"(?:^\t|\| )(-\w)(?= \||\))", text)
+    words = " ".join(re.findall(r"options=['\"](.*?)['\"]", text, re.S))
+    return named(r"(?<!/ )(--[\w-]+)", words) | named(r"(?:^\t|\| )(-\w)(?= \||\))", text)
 
 
 def in_zsh(text):
@@ -61,6 +67,8 @@ def differences(text):
         bad += ["%s lacks %s" % (name, o) for o in wanted - found - optional]
         bad += ["%s has %s" % (name, o) for o in found - wanted]
         plain = text[name].replace(r"\-", "-")
+        bad += ["%s lacks the subcommand %s" % (name, s) for s in subcommands()
+                if not re.search(r"(^\.B %s$|[ ('\"]%s[ )'\"|])" % (s, s), plain, re.M)]
         bad += ["%s lacks %s of --%s" % (name, w, o) for o in WORDS for w in accepted(o)
                 if not re.search(r"(?<![\w-])%s(?![\w-])" % w, plain)]
     return bad
@@ -82,6 +90,7 @@ def test_options_see_a_difference():
             (MAN, r"\.BI \\-\\-ring", r".BI \-\-rung"),
             (MAN, r'\.BR \\-p ", ', r'.BR \-q ", '),
             (MAN, r"^\.TP.*\n\.B cow\n", ""),
+            (BASH, "='record report'", "='report'"),
             (BASH, "--sites", ""),
             (BASH, "-o \\|", "-u |"),
             (BASH, " huge", ""),

@@ -330,10 +330,10 @@ def test_owners():
     equal(counts["stream"], len(clients), "streams")
 
 
-@test
+@test_on_host
 def test_h2_and_tls():
     """HTTP/2 with streams that wait, in the clear and through TLS; websockets through TLS."""
-    n, streams, ports = fewer(60, 20), 6, (free_port(), free_port(), free_port())
+    n, streams, ports = 60, 6, (free_port(), free_port(), free_port())
     binary = haproxy_tls_source()
     with Scratch() as scratch, socket.socket() as mute:
         mute.bind(("127.0.0.1", 0))
@@ -522,12 +522,12 @@ def test_every_tag():
     check({"stream", "buffer"} <= seen and len(seen) > 5, "only pools %s" % seen)
 
 
-@test
+@test_on_host
 def test_socket():
     """Debian's, and what its stats socket says of its connections: all of them, by pool, those that
     came later too, and whose each fault is. Of every other connection, which sleeps on, nothing is
     hit but tasks: to wake one is to move it in a tree."""
-    with warm("haproxy", fewer(900, 300), 2) as (proxy, clients, before, group):
+    with warm("haproxy", 900, 2) as (proxy, clients, before, group):
         later = []
 
         def first():
@@ -598,7 +598,7 @@ def test_socket_refused(_name, impostor, word):
         refused(tool("-p", proxy.pid, "-d", "1", "--haproxy-socket", path), 1, path, word)
 
 
-@test
+@test_on_host
 def test_socket_of_another():
     with Upstream() as upstream, Tunnels("haproxy", upstream) as proxy, Haproxy() as other:
         refused(tool("-p", other.pid, "-d", "1", "--haproxy-socket", proxy.socket), 1, proxy.socket,

@@ -15,9 +15,8 @@ import socket
 import threading
 import time
 
-from lab import (Answers, Cgroup, Faultprof, Nginx, PageCluster, Scratch, Skip, Swap, cases,
-                 cases_on_host, check, equal, free_port, main, nginx_source, provider, read, status,
-                 test)
+from lab import (Answers, Cgroup, Faultprof, Nginx, PageCluster, Scratch, Skip, Swap, cases_on_host,
+                 check, equal, free_port, main, nginx_source, provider, read, status, test)
 
 BATCHES = 3
 BATCH = 120
@@ -267,7 +266,7 @@ def judge(allocations, born, answers):
     return right, unknown, wrong
 
 
-@cases("each", [("http", True), ("stream", False)])
+@cases_on_host("each", [("http", True), ("stream", False)])
 def test_each(_name, http):
     """Each fault, against nginx' own log of what it allocated for which connection."""
     with Scratch() as place:

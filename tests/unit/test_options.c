@@ -15,20 +15,25 @@
 
 #include "options.h"
 
-static int parse(struct options *ret, char *a, char *b, char *c, char *d)
+static int parse_words(struct options *ret, char **argv)
 {
-	char *argv[] = { "faultprof", "-p", "1", a, b, c, d, NULL };
-	int argc = 3, err = dup(2), r;
+	int argc = 0, err = dup(2), r;
 
 	while (argv[argc])
 		argc++;
-	optind = 0;
 	assert_non_null(freopen("/dev/null", "w", stderr)); /* what it tells its user */
 	r = options_parse(argc, argv, ret);
 	fflush(stderr);
 	dup2(err, 2);
 	close(err);
 	return r;
+}
+
+static int parse(struct options *ret, char *a, char *b, char *c, char *d)
+{
+	char *argv[] = { "faultprof", "-p", "1", a, b, c, d, NULL };
+
+	return parse_words(ret, argv);
 }
 
 static void test_alloc_fn(void **state)
@@ -123,13 +128,68 @@ static void test_alloc_provider(void **state)
 	}
 }
 
+#define WORDS(...) ((char *[]){ "faultprof", __VA_ARGS__, NULL })
+
+static void test_subcommands(void **state)
+{
+	struct options o;
+
+	(void)state;
+	assert_int_equal(parse_words(&o, WORDS("record", "-p", "1", "--report", "r")), 0);
+	assert_int_equal(o.action, ACTION_RECORD);
+	assert_string_equal(o.recording, RECORDING_DEFAULT);
+	assert_string_equal(o.output, "r");
+	options_release(&o);
+	assert_int_equal(parse_words(&o, WORDS("record", "-o", "f", "--", "report", "-x")), 0);
+	assert_string_equal(o.recording, "f");
+	assert_null(o.output);
+	assert_string_equal(o.command[1], "-x");
+	options_release(&o);
+	assert_int_equal(parse_words(&o, WORDS("report", "f", "--top", "3", "-o", "r")), 0);
+	assert_int_equal(o.action, ACTION_REPORT);
+	assert_int_equal(o.nr_files, 1);
+	assert_string_equal(o.files[0], "f");
+	assert_string_equal(o.output, "r");
+	assert_int_equal(o.top, 3);
+	options_release(&o);
+	assert_int_equal(parse_words(&o, WORDS("report", "--help")), 0);
+	assert_int_equal(o.action, ACTION_HELP);
+	options_release(&o);
+	assert_int_equal(parse_words(&o, WORDS("-d", "1", "sleep", "report")), 0);
+	assert_int_equal(o.action, ACTION_RUN);
+	assert_string_equal(o.command[0], "sleep");
+	options_release(&o);
+}
+
+static void test_bad_subcommands(void **state)
+{
+	char **bad[] = {
+		WORDS("sleep"),
+		WORDS("recor", "-p", "1"),
+		WORDS(""),
+		WORDS("record"),
+		WORDS("record", "-p", "1", "--probe"),
+		WORDS("record", "-p", "1", "-o", "same", "--report", "same"),
+		WORDS("record", "-p", "1", "--format", "json"),
+		WORDS("report", "a", "b"),
+		WORDS("report", "-p", "1"),
+		WORDS("report", "--tier", "perf"),
+		WORDS("-p", "1", "--report", "r"),
+		WORDS("-v", "report", "f"),
+	};
+	struct options o;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		assert_int_equal(parse_words(&o, bad[i]), -EINVAL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_alloc_fn),
-		cmocka_unit_test(test_bad_alloc_fn),
-		cmocka_unit_test(test_alloc_min),
-		cmocka_unit_test(test_alloc_provider),
+		cmocka_unit_test(test_alloc_fn),    cmocka_unit_test(test_bad_alloc_fn),
+		cmocka_unit_test(test_alloc_min),   cmocka_unit_test(test_alloc_provider),
+		cmocka_unit_test(test_subcommands), cmocka_unit_test(test_bad_subcommands),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* Options that are right one by one, and not together. */
+#ifndef OPTIONS_CHECK_H
+#define OPTIONS_CHECK_H
+
+#include "options.h"
+
+/* A run: it needs targets, and providers for what is asked of them. @dashes: a "--" came before the
+ * command. May complete @o. 0, or -EINVAL after it has told what is wrong. */
+int options_check_run(struct options *o, bool dashes);
+/* The same, with the name of the recording. */
+int options_check_record(struct options *o, bool dashes);
+
+#endif
