@@ -25,7 +25,7 @@
 
 #define NAME ".faultprof-"
 
-enum word { GIVE_NAME, NEXT_FILE }; /* to the helper; it answers with 0 or -errno */
+enum word { GIVE_NAME, NEXT_FILE, END }; /* to the helper; it answers, but END, with 0 or -errno */
 
 /* The file to be, as the helper sees it. */
 struct place {
@@ -161,9 +161,9 @@ __attribute__((noreturn)) static void help(struct place *place, int socket)
 	privilege_drop(PRIVILEGE_NAME);
 	do {
 		n = recv(socket, &word, 1, 0);
-		if (n == 1)
+		if (n == 1 && word != END)
 			obey(place, socket, word);
-	} while (n == 1 || (n < 0 && errno == EINTR));
+	} while ((n == 1 && word != END) || (n < 0 && errno == EINTR));
 	leave_place(place);
 	_exit(0);
 }
@@ -222,8 +222,12 @@ static int ask_helper(const struct output *output, enum word word, int *file)
 	return 0;
 }
 
+/* It is told, for a process that was forked since may hold our end of the socket open. */
 static void end_helper(struct output *output)
 {
+	unsigned char byte = END;
+
+	(void)!send(output->socket, &byte, 1, MSG_NOSIGNAL);
 	close(output->socket);
 	while (waitpid(output->helper, NULL, 0) < 0 && errno == EINTR)
 		;
