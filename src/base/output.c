@@ -138,7 +138,10 @@ static void obey(struct place *place, int socket, enum word word)
 	int r;
 
 	if (word == GIVE_NAME) {
-		answer(socket, give_name(place), -1);
+		r = give_name(place);
+		/* While nothing is written, nobody is to be kept from unmounting it. */
+		leave_place(place);
+		answer(socket, r, -1);
 		return;
 	}
 	leave_place(place);
