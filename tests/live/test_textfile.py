@@ -356,6 +356,85 @@ def test_alert_rules():
     promtool("test", "rules", os.path.join(ROOT, "tests", "data", "alerts_test.yml"))
 
 
+class Unit:
+    """examples/prometheus/faultprof.service, as far as it can be had without systemd at work."""
+
+    def __init__(self):
+        self.path = os.path.join(EXAMPLES, "faultprof.service")
+        self.lines = [line.split("=", 1) for line in read(self.path).splitlines()
+                      if re.match(r"\w+=", line)]
+
+    def all(self, key):
+        return [value for name, value in self.lines if name == key]
+
+    def capabilities(self):
+        names = self.all("CapabilityBoundingSet")[0].split()
+        return ",".join(["-all"] + ["+" + name[4:].lower() for name in names])
+
+    def system_calls(self):
+        need("systemd-analyze")
+        allowed = set()
+        for words in self.all("SystemCallFilter"):
+            names = self._expand(words.lstrip("~").split())
+            allowed = allowed - names if words[0] == "~" else allowed | names
+        # What systemd always leaves.
+        return allowed | {"execve", "exit", "exit_group", "getrlimit", "rt_sigreturn", "sigreturn"}
+
+    def _expand(self, names):
+        calls = {n for n in names if n[0] != "@"}
+        for name in set(names) - calls:
+            out = subprocess.run(["systemd-analyze", "syscall-filter", name], check=True, timeout=20,
+                                 stdout=subprocess.PIPE, universal_newlines=True).stdout
+            calls |= self._expand([l.strip() for l in out.splitlines()[1:]
+                                   if l.strip() and l.strip()[0] != "#"])
+        return calls
+
+
+@test_on_host
+def test_unit_is_understood():
+    """By systemd itself; the program need not be installed where it says."""
+    need("systemd-analyze")
+    unit = Unit()
+    with Scratch() as place:
+        copy = os.path.join(place, "faultprof.service")
+        text = re.sub("/usr/local/sbin/faultprof", "/bin/true", read(unit.path))
+        with open(copy, "w") as file:
+            file.write(re.sub("Documentation=.*\n", "", text))
+        done = subprocess.run(["systemd-analyze", "verify", copy], stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, universal_newlines=True, timeout=60)
+        equal((done.returncode, done.stdout), (0, ""), "what systemd says of it")
+    command = unit.all("ExecStart")[0].split()
+    refused(tool(*command[1:], "--interval", "?"), 64, "--interval")
+
+
+@test_on_host
+def test_unit_is_enough():
+    """With its capabilities alone, and no system call that it forbids."""
+    need_root()
+    need("strace", "setpriv")
+    unit = Unit()
+    with Scratch() as place, Swap(), Cold(4) as cold:
+        calls = os.path.join(place, "calls")
+        prefix = ["setpriv", "--bounding-set", unit.capabilities(), "--no-new-privs",
+                  "strace", "-f", "-qq", "-o", calls]
+        with Exporter(place, "-p", cold.pid, prefix=prefix) as prof:
+            cold.do("out", 0, 500)
+            cold.do("touch", 0, 500)
+            tracee = children(prof.pid)[0]
+            before = os.stat(prof.path).st_ino
+            os.kill(tracee, signal.SIGHUP)
+            wait_for(lambda: os.stat(prof.path).st_ino != before, 20, "a new file")
+            now = prof.read()
+            os.kill(tracee, signal.SIGTERM)
+            equal(prof.finish().rc, 0, "exit code")
+        equal(now.faults(kind="swap-in") + now.faults(kind="swap-cache"), 500, "faults")
+        equal(now.sum("faultprof_evicted_pages_total"), 500, "evicted pages")
+        check(not now.has("faultprof_unavailable_info"), "something is not available")
+        used = set(re.findall(r"^\d+ +(\w+)\(", read(calls), re.M))
+        check({"bpf", "perf_event_open", "capset"} <= used, "only %s" % used)
+        equal(used - unit.system_calls(), set(), "system calls that it forbids")
+
+
 class Prometheus:
     """node_exporter, and a Prometheus that scrapes it every half second; on this machine alone."""
 
