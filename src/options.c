@@ -27,8 +27,12 @@ static const struct subcommand {
 	  "Which code of a process stalls on page faults, on what kind, and for how long." },
 	{ "record", "faultprof record", ACTION_RECORD, NULL, 0, 0, options_check_record,
 	  "Keep a run in a file, to be reported later or elsewhere." },
-	{ "report", "faultprof report", ACTION_REPORT, "[RECORDING]", 0, 1, NULL,
+	{ "report", "faultprof report", ACTION_REPORT, "[RECORDING]", 0, 1, options_check_report,
 	  "Print of a recording what the run would have printed." },
+	{ "archive", "faultprof archive", ACTION_ARCHIVE, "[RECORDING]", 0, 1, NULL,
+	  "Pack a recording with the files that name its faults." },
+	{ "diff", "faultprof diff", ACTION_DIFF, "RECORDING RECORDING", 2, 2, options_check_diff,
+	  "Compare how often the faults of two recordings came." },
 };
 #define NR_SUBCOMMANDS (sizeof(subcommands) / sizeof(*subcommands))
 
@@ -36,8 +40,11 @@ static const struct subcommand {
 #define BARE (1U << ACTION_RUN)
 #define RECORD (1U << ACTION_RECORD)
 #define REPORT (1U << ACTION_REPORT)
-#define MEASURES (BARE | RECORD) /* those that watch processes */
-#define PRINTS (MEASURES | REPORT)
+#define ARCHIVE (1U << ACTION_ARCHIVE)
+#define DIFF (1U << ACTION_DIFF)
+#define READS (REPORT | ARCHIVE | DIFF) /* those that read recordings */
+#define MEASURES (BARE | RECORD)	/* those that watch processes */
+#define PRINTS (MEASURES | REPORT | DIFF)
 #define ALL UINT_MAX
 
 /* Rows of one name are for different subcommands. */
@@ -56,14 +63,17 @@ static const struct {
 	  "do not follow the processes that they start" },
 	{ MEASURES, 'd', "duration", "SECONDS", set_duration,
 	  "end after this time (else: until Ctrl-C)" },
-	{ BARE | REPORT, 'o', "output", "FILE", set_output,
+	{ BARE | REPORT | DIFF, 'o', "output", "FILE", set_output,
 	  "write the report to this file, whole, then rename it" },
 	{ RECORD, 'o', "output", "FILE", set_recording,
 	  "write the recording to this file (default " RECORDING_DEFAULT ")" },
 	{ RECORD, 0, "report", "FILE", set_report, "write a report as well, to this file" },
-	{ REPORT, 0, "debug-dir", "DIRECTORY", set_debug_dir,
+	{ ARCHIVE, 'o', "output", "FILE", set_output,
+	  "write this file, packed as its name says (default: RECORDING.tar.gz)" },
+	{ READS, 0, "debug-dir", "DIRECTORY", set_debug_dir,
 	  "look there, too, for the files that were recorded, by build ID" },
-	{ PRINTS, 0, "format", "FORMAT", set_format, "text (the default), json or folded" },
+	{ PRINTS, 0, "format", "FORMAT", set_format,
+	  "of the report; help lists them (default: text)" },
 	{ BARE, 0, "textfile", "FILE.prom", set_textfile,
 	  "no report: go on, and write metrics for node_exporter" },
 	{ BARE, 0, "interval", "SECONDS", set_interval, "how often to write them (default 15)" },
@@ -73,7 +83,8 @@ static const struct {
 	  "only these: swap-in, swap-cache, file-read, …" },
 	{ PRINTS, 0, "mode", "MODE", set_mode,
 	  "only faults in user or in kernel mode (default: all)" },
-	{ PRINTS, 0, "no-stacks", NULL, set_no_stacks, "list functions alone, no call stacks" },
+	{ PRINTS & ~DIFF, 0, "no-stacks", NULL, set_no_stacks,
+	  "list functions alone, no call stacks" },
 	{ MEASURES, 0, "slow", "USEC", set_slow,
 	  "record faults that take so long one by one (default 1000)" },
 	{ MEASURES, 0, "tier", "TIER", set_tier,
@@ -140,6 +151,14 @@ void options_help(const struct options *options)
 			printf("  %-26s %s\n", subcommands[i].name, subcommands[i].help);
 	}
 	printf("\nExit status: 0 done, 1 failed, 64 wrong usage. See faultprof(8).\n");
+}
+
+void options_formats(void)
+{
+	const struct sink *sink;
+
+	for (unsigned int i = 0; (sink = sink_at(i)); i++)
+		printf("%-12s %s\n", sink->name, sink->help);
 }
 
 /* ---- parsing ---- */

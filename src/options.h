@@ -16,7 +16,10 @@ enum action {
 	ACTION_RUN,
 	ACTION_RECORD,
 	ACTION_REPORT,
+	ACTION_ARCHIVE,
+	ACTION_DIFF,
 	ACTION_PROBE,
+	ACTION_FORMATS,
 	ACTION_VERSION,
 	ACTION_HELP,
 	NR_ACTIONS,
@@ -65,5 +68,6 @@ struct options {
 int options_parse(int argc, char **argv, struct options *ret);
 void options_release(struct options *options);
 void options_help(const struct options *options);
+void options_formats(void); /* each with its help line */
 
 #endif

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 
@@ -22,6 +23,15 @@ static int check_targets(const struct options *o, bool dashes)
 	else if (given > 1)
 		log_error("only one of -p, --comm, --cgroup and a command; see faultprof --help");
 	return given == 1 ? 0 : -EINVAL;
+}
+
+/* Told now, not at the end of a run. */
+static int check_output(const struct options *o)
+{
+	if (o->output || !o->sink->binary || !isatty(STDOUT_FILENO))
+		return 0;
+	log_error("--format %s is nothing for a terminal: -o FILE, or a pipe", o->sink->name);
+	return -EINVAL;
 }
 
 /* Is @name an element of the comma-separated @list? */
@@ -101,7 +111,15 @@ int options_check_run(struct options *o, bool dashes)
 		r = check_textfile(o);
 	if (!r)
 		r = check_socket(o);
+	if (!r && !o->recording)
+		r = check_output(o);
 	return r ? r : check_targets(o, dashes);
+}
+
+int options_check_report(struct options *o, bool dashes)
+{
+	(void)dashes;
+	return check_output(o);
 }
 
 int options_check_record(struct options *o, bool dashes)
@@ -119,4 +137,13 @@ int options_check_record(struct options *o, bool dashes)
 		return -EINVAL;
 	}
 	return options_check_run(o, dashes);
+}
+
+int options_check_diff(struct options *o, bool dashes)
+{
+	(void)dashes;
+	if (o->sink->compare)
+		return 0;
+	log_error("faultprof diff has no format '%s'; there are text, json", o->sink->name);
+	return -EINVAL;
 }

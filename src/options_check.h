@@ -10,5 +10,9 @@
 int options_check_run(struct options *o, bool dashes);
 /* The same, with the name of the recording. */
 int options_check_record(struct options *o, bool dashes);
+/* A report alone. */
+int options_check_report(struct options *o, bool dashes);
+/* Two recordings, in a format that can show both. */
+int options_check_diff(struct options *o, bool dashes);
 
 #endif

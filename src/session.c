@@ -102,6 +102,7 @@ static void catch_signals(const struct command *command)
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is a write error like others */
 	command_pid = command->pid;
 	if (command->pid)
 		sigaction(SIGCHLD, &child, NULL);
@@ -272,6 +273,7 @@ static int start(struct session *s)
 	if (r)
 		return r;
 	s->profile.begin_ns = clock_now_ns();
+	s->profile.begin_date_ns = clock_read_ns(CLOCK_REALTIME);
 	profile_describe(&s->profile, s->options, &s->probe, s->collector);
 	r = start_recorder(s);
 	if (r)

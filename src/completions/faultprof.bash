@@ -7,7 +7,7 @@ _faultprof() {
 	local options='--pid --comm --cgroup --duration --output --format --top --kind --mode
 		--no-stacks --no-inherit --slow --tier --provider --alloc-min --alloc-fn
 		--haproxy-socket --sites --ring --probe --verbose --version --help'
-	local subcommands='record report'
+	local subcommands='record report archive diff'
 
 	case ${COMP_WORDS[1]} in
 	record) options="${options/ --probe/} --report" ;;
@@ -15,6 +15,8 @@ _faultprof() {
 		options='--output --debug-dir --format --top --kind --mode --no-stacks --verbose
 			--help'
 		;;
+	archive) options='--output --debug-dir --verbose --help' ;;
+	diff) options='--output --debug-dir --format --top --kind --mode --verbose --help' ;;
 	esac
 
 	COMPREPLY=()
@@ -58,7 +60,10 @@ _faultprof() {
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		;;
-	--format) mapfile -t COMPREPLY < <(compgen -W 'text json folded' -- "$cur") ;;
+	--format)
+		mapfile -t COMPREPLY < <(compgen -W \
+			'text json csv folded pprof speedscope flamegraph help' -- "$cur")
+		;;
 	--kind)
 		word=
 		[[ $cur != *,* ]] || word=${cur%,*},
@@ -71,7 +76,7 @@ _faultprof() {
 	*)
 		if ((COMP_CWORD == 1)); then
 			options+=" $subcommands"
-		elif [[ ${COMP_WORDS[1]} == report && $cur != -* ]]; then
+		elif [[ ${COMP_WORDS[1]} =~ ^(report|archive|diff)$ && $cur != -* ]]; then
 			compopt -o filenames 2>/dev/null
 			mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 			return

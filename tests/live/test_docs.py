@@ -90,7 +90,7 @@ def test_options_see_a_difference():
             (MAN, r"\.BI \\-\\-ring", r".BI \-\-rung"),
             (MAN, r'\.BR \\-p ", ', r'.BR \-q ", '),
             (MAN, r"^\.TP.*\n\.B cow\n", ""),
-            (BASH, "='record report'", "='report'"),
+            (BASH, "='record report", "='report"),
             (BASH, "--sites", ""),
             (BASH, "-o \\|", "-u |"),
             (BASH, " huge", ""),
