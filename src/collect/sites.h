@@ -32,8 +32,8 @@ int sites_init(struct sites *sites); /* after the other members are set; 0 or -E
 void sites_release(struct sites *sites);
 /* Until every BPF program that runs now has ended. */
 void sites_wait(void);
-/* Is the map in use half full, or may its counters overflow? @added, @faults: entries that the kernel
- * side ever added, and faults that it ever counted. To be followed by the next two. */
+/* Is the map in use half full, or may its counters overflow? @added, @faults: entries that the
+ * kernel side ever added, and faults that it ever counted. To be followed by the next two. */
 bool sites_due(struct sites *sites, uint64_t added, uint64_t faults);
 /* Lets the other map be filled. What the kernel side told of before it counted in this one has been
  * told when this returns. */
