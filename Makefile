@@ -25,6 +25,7 @@ MAN8DIR := $(DESTDIR)$(PREFIX)/share/man/man8
 BASHDIR := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 ZSHDIR := $(DESTDIR)$(PREFIX)/share/zsh/site-functions
 FISHDIR := $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+DOCDIR := $(DESTDIR)$(PREFIX)/share/doc/faultprof/prometheus
 
 SRC := $(wildcard src/*.c src/*/*.c)
 OBJ := $(SRC:%.c=$(BUILD)/%.o)
@@ -164,16 +165,19 @@ demo:
 	@examples/demo.sh $(BUILD)/faultprof $(BUILD)/coldproxy $(BUILD)/provider_coldproxy.so
 
 install: $(BUILD)/faultprof
-	install -d $(SBINDIR) $(MAN8DIR) $(BASHDIR) $(ZSHDIR) $(FISHDIR)
+	install -d $(SBINDIR) $(MAN8DIR) $(BASHDIR) $(ZSHDIR) $(FISHDIR) $(DOCDIR)
 	install -m 755 $(BUILD)/faultprof $(SBINDIR)/faultprof
 	install -m 644 src/faultprof.8 $(MAN8DIR)/faultprof.8
 	install -m 644 src/completions/faultprof.bash $(BASHDIR)/faultprof
 	install -m 644 src/completions/_faultprof $(ZSHDIR)/_faultprof
 	install -m 644 src/completions/faultprof.fish $(FISHDIR)/faultprof.fish
+	install -m 644 examples/prometheus/alerts.yml examples/prometheus/dashboard.json $(DOCDIR)
+	sed 's,/usr/local/sbin,$(PREFIX)/sbin,' examples/prometheus/faultprof.service > $(DOCDIR)/faultprof.service
 
 uninstall:
 	rm -f $(SBINDIR)/faultprof $(MAN8DIR)/faultprof.8 $(BASHDIR)/faultprof \
 		$(ZSHDIR)/_faultprof $(FISHDIR)/faultprof.fish
+	rm -rf $(DOCDIR)
 
 clean:
 	rm -rf $(BUILD)

@@ -15,6 +15,8 @@ int set_recording(struct options *o, const char *text);
 int set_report(struct options *o, const char *text);
 int set_debug_dir(struct options *o, const char *text);
 int set_format(struct options *o, const char *text);
+int set_textfile(struct options *o, const char *text);
+int set_interval(struct options *o, const char *text);
 int set_top(struct options *o, const char *text);
 int set_kinds(struct options *o, const char *text);
 int set_mode(struct options *o, const char *text);

@@ -24,6 +24,7 @@
 #include "collect/command.h"
 #include "provider/haproxy_socket.h"
 #include "provider/malloc.h"
+#include "session_export.h"
 #include "session_keep.h"
 #include "session_objects.h"
 #include "session_profile.h"
@@ -51,6 +52,7 @@ struct session {
 	struct hosts hosts;
 	struct recorder recorder;
 	struct keeper keeper;
+	struct exporter *exporter; /* NULL: one report at the end */
 	struct tally tally;
 	struct allocation_tally allocations;
 	struct profile profile;
@@ -131,6 +133,8 @@ static int on_fault(void *arg, const struct fault *fault)
 	if (!fault->site)
 		hosts_fault(&s->hosts, fault, &answer);
 	r = recorder_fault(&s->recorder, &whole, &answer);
+	if (!r && s->exporter)
+		r = exporter_gather(s->exporter, s->symbolizer, fault->image, &s->keeper);
 	return r ? r : keeper_add(&s->keeper, &whole, &answer);
 }
 
@@ -165,6 +169,7 @@ static int open_collector(struct session *s)
 		.slow_ns = o->slow_ns,
 		.sites = o->sites,
 		.ring_bytes = o->ring_bytes,
+		.swapped_out = o->textfile != NULL,
 		.debug = o->verbose > 1,
 	};
 	int r;
@@ -347,6 +352,27 @@ static int record_interval(struct session *s, uint64_t now)
 	return r ? r : recorder_tick(&s->recorder, now, false);
 }
 
+static struct exported exported(struct session *s)
+{
+	return (struct exported){
+		.collector = s->collector,
+		.symbolizer = s->symbolizer,
+		.hosts = &s->hosts,
+		.targets = &s->targets,
+		.keeper = &s->keeper,
+		.profile = &s->profile,
+		.output = &s->output,
+	};
+}
+
+static int export_interval(struct session *s)
+{
+	const struct exported run = exported(s);
+	int r = collector_drain(s->collector, on_fault, s);
+
+	return r ? r : exporter_write(s->exporter, &run);
+}
+
 static int poll_all(struct session *s)
 {
 	uint64_t now = clock_now_ns(), before = now;
@@ -365,6 +391,8 @@ static int poll_all(struct session *s)
 		if (r || all_gone(s))
 			break;
 		r = scan_now_and_then(s, now);
+		if (!r && s->exporter && exporter_due(s->exporter, now))
+			r = export_interval(s);
 	}
 	/* What it started was there still when we looked before, unless it ended since. */
 	s->profile.end_ns = command_end_ns > before && command_end_ns < now ? command_end_ns : now;
@@ -376,10 +404,10 @@ static int collect(struct session *s)
 	int r = poll_all(s), stopped = collector_stop(s->collector, on_fault, s), recorded;
 
 	r = r ? r : stopped;
-	if (!r)
+	if (!r && !s->exporter)
 		r = hosts_finish(&s->hosts);
 	clear_progress(s);
-	if (r && !s->recorder.error)
+	if (r && r != -ECANCELED && !s->recorder.error)
 		log_error("collecting failed: %s; %s", strerror(-r), error_remedy(r));
 	if (r)
 		profile_warn(&s->profile, "all of the run: collecting failed (%s)", strerror(-r));
@@ -392,9 +420,12 @@ static int collect(struct session *s)
 
 static int report(struct session *s)
 {
+	const struct exported run = exported(s);
 	struct collect_counts counts;
 	int r;
 
+	if (s->exporter)
+		return exporter_finish(s->exporter, &run);
 	if (s->options->recording && !s->options->output)
 		return 0;
 	collector_counts(s->collector, &counts);
@@ -422,6 +453,7 @@ static int report(struct session *s)
 static void release(struct session *s)
 {
 	hosts_release(&s->hosts);
+	exporter_free(s->exporter);
 	provider_haproxy_forget();
 	births_close(s->births);
 	providers_release(&s->providers);
@@ -439,6 +471,7 @@ static void release(struct session *s)
 
 static int prepare(struct session *s)
 {
+	const char *path = s->options->textfile ? s->options->textfile : s->options->output;
 	int r = profile_init(&s->profile);
 
 	s->keeper = (struct keeper){
@@ -452,13 +485,17 @@ static int prepare(struct session *s)
 	};
 	if (!r)
 		r = symbolizer_new(&s->symbolizer);
+	if (!r && s->options->textfile)
+		r = exporter_new(s->options, &s->exporter);
 	if (r) {
 		log_error("out of memory");
 		return r;
 	}
-	r = output_open(&s->output, s->options->output);
+	r = output_open(&s->output, path);
+	if (!r && s->exporter && !s->output.helper)
+		r = -ENOTSUP; /* a device or FIFO, which nothing replaces */
 	if (r) {
-		log_error("cannot write %s: %s", s->options->output, strerror(-r));
+		log_error("cannot write %s: %s", path, strerror(-r));
 		return r;
 	}
 	r = recorder_open(&s->recorder, s->options);
@@ -489,7 +526,7 @@ int session_run(const struct options *options)
 		log_info("collecting");
 		r = collect(&s);
 		/* What there is may be what the run was for. */
-		reported = !r || s.tally.first ? report(&s) : r;
+		reported = !r || s.tally.first || s.exporter ? report(&s) : r;
 		r = r ? r : reported;
 	}
 	release(&s);

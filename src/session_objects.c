@@ -241,6 +241,23 @@ void hosts_round(struct hosts *h)
 	}
 }
 
+void hosts_forget(struct hosts *h)
+{
+	struct target_host **link = &h->first;
+
+	while (*link) {
+		struct target_host *t = *link;
+
+		if (mappings_image_of(h->mappings, t->host.pid, UINT64_MAX) == t->image) {
+			link = &t->next;
+			continue;
+		}
+		*link = t->next;
+		host_free(t);
+		h->nr--;
+	}
+}
+
 /* ---- the end ---- */
 
 int hosts_finish(struct hosts *h)

@@ -27,6 +27,8 @@ void hosts_start(struct hosts *hosts, const struct pid_list *pids);
 void hosts_fault(struct hosts *hosts, const struct fault *fault, struct object_answer *ret);
 /* Between batches of faults: what was read is forgotten, and what is due is looked at again. */
 void hosts_round(struct hosts *hosts);
+/* Forgets the processes that have ended, or execute another program since. */
+void hosts_forget(struct hosts *hosts);
 /* The census, at the end. 0 or -ENOMEM. */
 int hosts_finish(struct hosts *hosts);
 void hosts_release(struct hosts *hosts);

@@ -30,6 +30,8 @@ struct finished {
 /* Warns of what cannot be observed in the way it is measured. */
 void profile_describe(struct profile *profile, const struct options *options,
 		      const struct probe *probe, const struct collector *collector);
+/* Says how was measured, and what was lost by now. */
+void profile_account(struct profile *profile, const struct finished *finished);
 /* Completes @profile for the sinks. 0 or -ENOMEM. */
 int profile_complete(struct profile *profile, const struct finished *finished);
 /* Writes the report that the options want. 0, or -errno after it has told why. */

@@ -83,6 +83,27 @@ bool probe_function(const char *name)
 	return btf_id(BPF_TRACE_FENTRY, name) > 0;
 }
 
+/* Also in those of its members that have no name. */
+static bool has_member(int id, const char *name)
+{
+	const struct btf_type *type = btf__type_by_id(kernel_btf(), id);
+
+	for (unsigned int i = 0; type && btf_is_composite(type) && i < btf_vlen(type); i++) {
+		const struct btf_member *member = &btf_members(type)[i];
+		const char *known = btf__name_by_offset(kernel_btf(), member->name_off);
+
+		if (*known ? !strcmp(known, name) : has_member((int)member->type, name))
+			return true;
+	}
+	return false;
+}
+
+bool probe_member(const char *type, const char *member)
+{
+	return kernel_btf() &&
+	       has_member(btf__find_by_name_kind(kernel_btf(), type, BTF_KIND_STRUCT), member);
+}
+
 /* Loads a program that does nothing for @function, and attaches it. */
 static int try_program(enum bpf_attach_type type, const char *function)
 {

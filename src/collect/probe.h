@@ -43,6 +43,8 @@ bool probe_tier(const struct probe *probe, enum tier tier); /* does it work? */
 
 /* Does the kernel have this tracepoint for BPF programs? */
 bool probe_tracepoint(const char *name);
+/* Has this struct of the kernel's a member of this name? */
+bool probe_member(const char *type, const char *member);
 /* Has it this function, not inlined, for fentry? Says nothing of whether fentry works. */
 bool probe_function(const char *name);
 

@@ -6,12 +6,12 @@ _faultprof() {
 	local kinds='swap-in swap-cache file-read file-map zero cow shmem huge other'
 	local options='--pid --comm --cgroup --duration --output --format --top --kind --mode
 		--no-stacks --no-inherit --slow --tier --provider --alloc-min --alloc-fn
-		--alloc-stacks
-		--haproxy-socket --sites --ring --probe --verbose --version --help'
+		--alloc-stacks --haproxy-socket --sites --ring --probe --textfile --interval --verbose
+		--version --help'
 	local subcommands='record report archive diff'
 
 	case ${COMP_WORDS[1]} in
-	record) options="${options/ --probe/} --report" ;;
+	record) options="${options/ --probe --textfile --interval/} --report" ;;
 	report)
 		options='--output --debug-dir --format --top --kind --mode --no-stacks --verbose
 			--help'
@@ -57,7 +57,7 @@ _faultprof() {
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -d -- "${cur:-/sys/fs/cgroup/}")
 		;;
-	-o | --output | --report | --haproxy-socket)
+	-o | --output | --report | --textfile | --haproxy-socket)
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		;;
@@ -73,7 +73,7 @@ _faultprof() {
 	--mode) mapfile -t COMPREPLY < <(compgen -W 'user kernel all' -- "$cur") ;;
 	--provider) mapfile -t COMPREPLY < <(compgen -f -W 'none malloc' -- "$cur") ;;
 	--tier) mapfile -t COMPREPLY < <(compgen -W 'auto fentry tracepoint perf' -- "$cur") ;;
-	-d | --duration | --top | --slow | --sites | --ring | --alloc-min | --alloc-fn) ;;
+	-d | --duration | --interval | --top | --slow | --sites | --ring | --alloc-min | --alloc-fn) ;;
 	*)
 		if ((COMP_CWORD == 1)); then
 			options+=" $subcommands"

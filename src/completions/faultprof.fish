@@ -15,6 +15,8 @@ complete -c faultprof -l cgroup -x -d 'watch all processes in this control group
 complete -c faultprof -s d -l duration -x -d 'end after this many seconds'
 complete -c faultprof -s o -l output -r -F -d 'write to this file'
 complete -c faultprof -l format -x -d 'format of the report' -a 'text json csv folded pprof speedscope flamegraph help'
+complete -c faultprof -n __fish_use_subcommand -l textfile -r -F -d 'go on, and write metrics for node_exporter to this file'
+complete -c faultprof -n __fish_use_subcommand -l interval -x -d 'how often to write them, in seconds'
 complete -c faultprof -l top -x -d 'rows in each table'
 complete -c faultprof -l kind -x -d 'only these kinds of fault' -a '(__fish_append , swap-in swap-cache file-read file-map zero cow shmem huge other)'
 complete -c faultprof -l mode -x -d 'only faults of this mode' -a 'user kernel all'
