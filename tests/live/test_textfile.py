@@ -345,6 +345,7 @@ def test_manager():
     ("format", ["--textfile", "/tmp/x.prom", "--format", "json"], 64, ["--format"]),
     ("output", ["--textfile", "/tmp/x.prom", "-o", "/tmp/x"], 64, ["-o"]),
     ("endless series", ["--textfile", "/tmp/x.prom", "--top", "0"], 64, ["--top"]),
+    ("allocations", ["--textfile", "/tmp/x.prom", "--alloc-stacks"], 64, ["--alloc-stacks"]),
 ])
 def refuses(_, args, rc, words):
     refused(tool("-p", os.getpid(), *args), rc, *words)
