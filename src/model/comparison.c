@@ -134,6 +134,15 @@ static double scatter(const struct comparison_side *side, const struct compared 
 	return squares;
 }
 
+/* The square of Student's t over that of the normal deviate, both at 95 % (Cornish and Fisher's
+ * first terms): a scatter that is known from few pieces may be larger. */
+static double allowance(double df)
+{
+	double ratio = 1 + 1.2104 / df + 1.4403 / df / df;
+
+	return ratio * ratio;
+}
+
 /* As many independent faults as say as much. */
 static uint64_t effective(uint64_t faults, double dispersion)
 {
@@ -146,7 +155,7 @@ static uint64_t effective(uint64_t faults, double dispersion)
 static void judge(const struct comparison *comparison, struct compared *row)
 {
 	const struct comparison_side *side = comparison->side;
-	double df = 0, squares = 0;
+	double df = 0, squares = 0, wide;
 	uint64_t ns[2];
 
 	for (unsigned int i = 0; i < 2; i++) {
@@ -157,8 +166,9 @@ static void judge(const struct comparison *comparison, struct compared *row)
 	if (df < COMPARISON_MIN_PIECES - 1)
 		return;
 	row->dispersion = squares > df ? squares / df : 1;
-	if (!ratio_of(effective(row->faults[1], row->dispersion), ns[1],
-		      effective(row->faults[0], row->dispersion), ns[0], &row->ratio))
+	wide = squares > df ? row->dispersion * allowance(df) : 1;
+	if (!ratio_of(effective(row->faults[1], wide), ns[1], effective(row->faults[0], wide),
+		      ns[0], &row->ratio))
 		return;
 	/* Those counts are whole numbers, and may be small ones. */
 	if (row->faults[0] && row->faults[1]) {
