@@ -309,7 +309,8 @@ def test_many_programs():
                 check(now.faults() > 10000 * 30, "%d faults" % now.faults())
                 equal(now.lost(), 0, "lost events")
                 equal(now.faults(comm="[unknown]"), 0, "faults of unknown programs")
-                check(last < first + 3, "memory grew from %.1f to %.1f MB" % (first, last))
+                # Kept, 5,000 programs would take 40 MB; how many one interval has takes a few.
+                check(last < first + 10, "memory grew from %.1f to %.1f MB" % (first, last))
                 check(files_then < files + 5, "from %d to %d files" % (files, files_then))
         finally:
             shell.stdin.close()
