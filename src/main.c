@@ -30,12 +30,13 @@ static int print_help(const struct options *options)
 
 /* What they print themselves, to @stdout at once, has to get there. */
 static const struct {
-	int (*act)(const struct options *options); /* 0, or -errno after it has told why */
+	int (*act)(const struct options *options); /* an exit status, or -errno; it told why */
 	bool prints;
 } actions[NR_ACTIONS] = {
-	[ACTION_RUN] = { session_run, false },	     [ACTION_RECORD] = { session_run, false },
-	[ACTION_REPORT] = { session_report, false }, [ACTION_PROBE] = { session_probe, true },
-	[ACTION_VERSION] = { print_version, true },  [ACTION_HELP] = { print_help, true },
+	[ACTION_RUN] = { session_run, false },		[ACTION_RECORD] = { session_run, false },
+	[ACTION_REPORT] = { session_report, false },	[ACTION_GATE] = { session_gate, true },
+	[ACTION_BASELINE] = { session_baseline, true }, [ACTION_PROBE] = { session_probe, true },
+	[ACTION_VERSION] = { print_version, true },	[ACTION_HELP] = { print_help, true },
 };
 
 int main(int argc, char **argv)
@@ -50,5 +51,5 @@ int main(int argc, char **argv)
 	if (!r && actions[options.action].prints)
 		r = finish_stdout();
 	options_release(&options);
-	return r ? 1 : 0;
+	return r < 0 ? 1 : r;
 }

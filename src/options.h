@@ -11,11 +11,14 @@
 #include "faultprof/provider.h"
 #include "model/sink.h"
 #include "model/tier.h"
+#include "options_gate.h"
 
 enum action {
 	ACTION_RUN,
 	ACTION_RECORD,
 	ACTION_REPORT,
+	ACTION_GATE,
+	ACTION_BASELINE,
 	ACTION_PROBE,
 	ACTION_VERSION,
 	ACTION_HELP,
@@ -56,6 +59,7 @@ struct options {
 	const char *haproxy_socket;	/* NULL: it is not asked */
 	unsigned int sites, ring_bytes; /* 0: default */
 	unsigned int verbose;
+	struct gate_options gate;
 };
 
 /* Fills @ret. On bad usage, which it has told, returns -EINVAL; -ENOMEM. Strings are borrowed from

@@ -7,9 +7,10 @@
 
 #include "base/log.h"
 
-static int check_targets(const struct options *o, bool dashes)
+int options_check_targets(const struct options *o, bool dashes)
 {
-	int given = (o->nr_pids > 0) + !!o->comm + !!o->cgroup + !!o->command;
+	bool command = o->command && !o->gate.load;
+	int given = (o->nr_pids > 0) + !!o->comm + !!o->cgroup + command;
 
 	if (!given && dashes)
 		log_error("no command after --; see faultprof --help");
@@ -69,7 +70,7 @@ int options_check_run(struct options *o, bool dashes)
 
 	if (!r)
 		r = check_socket(o);
-	return r ? r : check_targets(o, dashes);
+	return r ? r : options_check_targets(o, dashes);
 }
 
 int options_check_record(struct options *o, bool dashes)

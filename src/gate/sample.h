@@ -5,6 +5,7 @@
 
 #include "base/intern.h"
 #include "model/profile.h"
+#include "model/tier.h"
 
 enum series_level {
 	SERIES_TOTAL,  /* all faults */
@@ -47,7 +48,7 @@ struct sample {
 	const char *kernel; /* what decides how it handles faults */
 	const char *filter; /* what alone was counted; "": all */
 	/* This may differ, but is worth a word. */
-	const char *machine;
+	const char *machine;		 /* ""; NULL: not known */
 	struct sample_program *programs; /* of all runs */
 	size_t nr_programs;
 	struct sample_run *runs;
@@ -80,10 +81,23 @@ double sample_sum(const struct sample_series *series); /* of all runs */
 int sample_add_run(struct sample *sample, const struct sample_run *run);
 int sample_add_program(struct sample *sample, const char *comm, const char *build_id);
 
-/* Adds a finished profile as one run, measured just now on this machine. Functions without a name
+/* What a run was measured on. */
+struct sample_origin {
+	enum tier tier;
+	char kernel[128], machine[256]; /* machine "": not known */
+	int64_t begin_s;		/* since 1970 */
+};
+
+/* Of a run on this machine that begins now. */
+void sample_origin_here(struct sample_origin *ret, enum tier tier);
+/* The kernel of a release like "6.18.5-1" on "x86_64". */
+void sample_kernel_text(struct sample_origin *ret, const char *release, const char *machine);
+
+/* Adds a finished profile as one run. Functions without a name
  * count as one of their module, as their addresses change with every build; and what compilers
  * append to the names of copies is cut off. 0 or -ENOMEM. */
-int sample_add_profile(struct sample *sample, const struct profile *profile);
+int sample_add_profile(struct sample *sample, const struct profile *profile,
+		       const struct sample_origin *origin);
 
 /* In what they differ, so that rates are not comparable; NULL: in nothing. Then the two values go
  * to @a and @b. A sample without a run does not differ. */

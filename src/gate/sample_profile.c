@@ -14,32 +14,21 @@
 
 #define UNNAMED "[functions without a name]"
 
-/* "tracepoint (BPF at …)" is tier "tracepoint". */
-static const char *tier_of(struct sample *sample, const char *description)
+/* A kernel's handling of faults changes from one release to the next, not within one. */
+void sample_kernel_text(struct sample_origin *ret, const char *release, const char *machine)
 {
-	char text[64];
-
-	snprintf(text, sizeof(text), "%.*s", (int)strcspn(description, " "), description);
-	return sample_text(sample, text);
-}
-
-/* Its handling of faults changes from one release to the next, not within one. */
-static const char *kernel_of(struct sample *sample)
-{
-	struct utsname name;
 	unsigned int major = 0, minor = 0;
-	char text[256];
 
-	if (uname(&name) || sscanf(name.release, "%u.%u", &major, &minor) != 2)
-		return sample_text(sample, "?");
-	snprintf(text, sizeof(text), "Linux %u.%u %s, pages of %ld bytes", major, minor,
-		 name.machine, sysconf(_SC_PAGESIZE));
-	return sample_text(sample, text);
+	if (sscanf(release, "%u.%u", &major, &minor) != 2)
+		snprintf(ret->kernel, sizeof(ret->kernel), "%.60s %.30s", release, machine);
+	else
+		snprintf(ret->kernel, sizeof(ret->kernel), "Linux %u.%u %.60s", major, minor,
+			 machine);
 }
 
-static const char *machine_of(struct sample *sample)
+static void machine_text(struct sample_origin *ret)
 {
-	char line[256], model[128] = "?", text[256];
+	char line[256], model[128] = "";
 	FILE *file = fopen("/proc/cpuinfo", "re");
 	struct sysinfo info;
 
@@ -48,9 +37,19 @@ static const char *machine_of(struct sample *sample)
 			break;
 	if (file)
 		fclose(file);
-	snprintf(text, sizeof(text), "%s, %ld CPUs, %.1f GB", model, sysconf(_SC_NPROCESSORS_ONLN),
+	snprintf(ret->machine, sizeof(ret->machine), "%s, %ld CPUs, %.0f GB", model,
+		 sysconf(_SC_NPROCESSORS_ONLN),
 		 sysinfo(&info) ? 0 : (double)info.totalram * info.mem_unit / (1 << 30));
-	return sample_text(sample, text);
+}
+
+void sample_origin_here(struct sample_origin *ret, enum tier tier)
+{
+	struct utsname name = { .release = "?", .machine = "?" };
+
+	*ret = (struct sample_origin){ .tier = tier, .begin_s = time(NULL) };
+	uname(&name);
+	sample_kernel_text(ret, name.release, name.machine);
+	machine_text(ret);
 }
 
 static const char *filter_of(struct sample *sample, const struct profile *profile)
@@ -141,20 +140,20 @@ static int add_counts(struct sample *sample, size_t run, const struct profile *p
 	return r;
 }
 
-int sample_add_profile(struct sample *sample, const struct profile *profile)
+int sample_add_profile(struct sample *sample, const struct profile *profile,
+		       const struct sample_origin *origin)
 {
-	double seconds = profile_seconds(profile);
-	struct sample_run run = { .seconds = seconds,
-				  .begin_s = time(NULL) - (int64_t)seconds,
+	struct sample_run run = { .seconds = profile_seconds(profile),
+				  .begin_s = origin->begin_s,
 				  .session = 1,
 				  .lost = profile_lost(profile) };
 	int r = sample_add_run(sample, &run);
 
 	if (r)
 		return r;
-	sample->tier = tier_of(sample, profile->tier);
-	sample->kernel = kernel_of(sample);
-	sample->machine = machine_of(sample);
+	sample->tier = sample_text(sample, tier_name(origin->tier));
+	sample->kernel = sample_text(sample, origin->kernel);
+	sample->machine = sample_text(sample, origin->machine);
 	sample->filter = filter_of(sample, profile);
 	if (!sample->tier || !sample->kernel || !sample->machine || !sample->filter)
 		return -ENOMEM;

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* What a run found comes back as a baseline of one run, in a file without a name: that has names
+ * and counts, and whoever reads them need not trust what the run has read of its target. */
+#include "session_runs.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "gate/baseline.h"
+#include "session.h"
+#include "session_replay.h"
+
+enum child_exit {
+	CHILD_DONE,
+	CHILD_FAILED, /* it told why */
+	CHILD_INTERRUPTED,
+};
+
+struct child {
+	const struct options *options;
+	FILE *out;
+};
+
+/* ---- in the process of a run ---- */
+
+static int tell_status(const struct options *o, int status)
+{
+	if (status > 0)
+		log_error("%s ended with exit status %d: what it did not do cannot be judged",
+			  o->command[0], status);
+	else if (status < 0)
+		log_error("%s was ended by signal %d (%s): what it did not do cannot be judged",
+			  o->command[0], -status, strsignal(-status));
+	return status ? -ECANCELED : 0;
+}
+
+static int on_measured(void *arg, const struct measured *measured)
+{
+	const struct child *child = arg;
+	const struct options *o = child->options;
+	struct sample sample = { 0 };
+	struct sample_origin origin;
+	int r;
+
+	if (measured->interrupted)
+		return -EINTR;
+	r = tell_status(o, measured->command_status);
+	if (r)
+		return r;
+	sample_origin_here(&origin, measured->tier);
+	r = sample_add_profile(&sample, measured->profile, &origin);
+	if (!r) {
+		sample.runs[0].work = o->gate.per_request ? measured->requests : o->gate.work;
+		r = baseline_write(&sample, child->out);
+	}
+	if (!r && fflush(child->out))
+		r = -errno;
+	if (r)
+		log_error("cannot hand on what was counted: %s", strerror(-r));
+	sample_release(&sample);
+	return r;
+}
+
+static int run_child(const struct options *options, FILE *out)
+{
+	struct child child = { options, out };
+	struct options own = *options;
+	int r;
+
+	/* Who owns the memory does not matter here, and neither does who called whom. */
+	own.providers = "none";
+	own.stacks = false;
+	r = session_measure(&own, on_measured, &child);
+	if (r == -EINTR)
+		return CHILD_INTERRUPTED;
+	return r ? CHILD_FAILED : CHILD_DONE;
+}
+
+/* ---- in ours ---- */
+
+static volatile sig_atomic_t interrupted;
+static volatile pid_t child_pid;
+
+static void on_signal(int number)
+{
+	(void)number;
+	interrupted = 1;
+	/* A terminal has told it, too, by another signal: it ends at once when it gets one twice.
+	 */
+	if (child_pid)
+		kill(child_pid, SIGTERM);
+}
+
+void runs_catch_signals(void)
+{
+	struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESETHAND };
+
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+static int wait_child(pid_t pid)
+{
+	int status;
+
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return -errno;
+	child_pid = 0;
+	if (interrupted || (WIFEXITED(status) && WEXITSTATUS(status) == CHILD_INTERRUPTED))
+		return -EINTR;
+	if (WIFSIGNALED(status))
+		log_error("a run was ended by signal %d (%s)", WTERMSIG(status),
+			  strsignal(WTERMSIG(status)));
+	return WIFEXITED(status) && WEXITSTATUS(status) == CHILD_DONE ? 0 : -ECANCELED;
+}
+
+static int add_run(FILE *in, struct sample *ret)
+{
+	struct sample run = { 0 };
+	char why[256];
+	int r;
+
+	rewind(in);
+	r = baseline_read(in, &run, why, sizeof(why));
+	if (r)
+		log_error("cannot take on what was counted: %s", why);
+	else if (sample_merge(ret, &run))
+		r = -ENOMEM;
+	if (r == -ENOMEM)
+		log_error("out of memory");
+	sample_release(&run);
+	return r;
+}
+
+/* The units of work that the run has written, if it did write the file. 0: it is not known. */
+static double read_work(const char *path, const struct timespec *begin)
+{
+	FILE *in = fopen(path, "re");
+	double work = 0;
+	struct stat st;
+	char text[64];
+
+	if (!in)
+		return 0;
+	if (!fstat(fileno(in), &st) &&
+	    (st.st_mtim.tv_sec > begin->tv_sec ||
+	     (st.st_mtim.tv_sec == begin->tv_sec && st.st_mtim.tv_nsec >= begin->tv_nsec)) &&
+	    fgets(text, sizeof(text), in))
+		work = strtod(text, NULL);
+	fclose(in);
+	return work > 0 && work <= 1e15 ? work : 0;
+}
+
+static int measure_one(const struct options *options, struct sample *ret)
+{
+	FILE *file = NULL;
+	struct timespec begin;
+	int fd = memfd_create("faultprof-run", MFD_CLOEXEC), r = 0;
+	pid_t pid = -1;
+
+	if (fd >= 0)
+		file = fdopen(fd, "w+");
+	if (file) {
+		/* The kernel's own idea of now, which is that of the files' times. */
+		clock_gettime(CLOCK_REALTIME_COARSE, &begin);
+		fflush(stdout);
+		pid = fork();
+	}
+	if (!pid)
+		_exit(run_child(options, file));
+	if (pid < 0) {
+		log_error("cannot start a run: %s", strerror(errno));
+		r = -errno;
+	} else {
+		child_pid = pid;
+		r = wait_child(pid);
+	}
+	if (!r)
+		r = add_run(file, ret);
+	if (!r && options->gate.work_from)
+		ret->runs[ret->nr_runs - 1].work = read_work(options->gate.work_from, &begin);
+	if (file)
+		fclose(file);
+	else if (fd >= 0)
+		close(fd);
+	return r;
+}
+
+static int measure_runs(const struct options *options, struct sample *ret)
+{
+	unsigned int session = ret->nr_runs ? ret->runs[ret->nr_runs - 1].session + 1 : 1;
+	int r = 0;
+
+	for (unsigned int i = 0; !r && i < options->gate.repeat; i++) {
+		log_info("run %u of %u", i + 1, options->gate.repeat);
+		r = interrupted ? -EINTR : measure_one(options, ret);
+		if (!r)
+			ret->runs[ret->nr_runs - 1].session = session;
+	}
+	return r;
+}
+
+/* ---- recordings ---- */
+
+static void origin_of(const struct replay *replay, struct sample_origin *ret)
+{
+	const struct recording_run *run = &replay->recording.run;
+
+	*ret = (struct sample_origin){ .tier = run->tier };
+	sample_kernel_text(ret, run->release, run->machine);
+	ret->begin_s = (int64_t)(run->wall_ns / 1000000000);
+}
+
+static int add_recording(const struct options *options, const char *path, struct sample *ret)
+{
+	struct sample_origin origin;
+	struct sample run = { 0 };
+	struct replay replay;
+	const char *a, *b, *what;
+	int r = replay_read(&replay, path, options);
+
+	if (!r) {
+		origin_of(&replay, &origin);
+		r = sample_add_profile(&run, &replay.profile, &origin);
+		if (r)
+			log_error("out of memory");
+	}
+	replay_release(&replay);
+	/* It told that a recording is not whole; counts of half a run are none. */
+	if (r > 0)
+		r = -EBADMSG;
+	what = r ? NULL : sample_differs(ret, &run, &a, &b);
+	if (what) {
+		log_error("%s has another %s than those before it: \"%s\", not \"%s\"", path, what,
+			  b, a);
+		r = -EINVAL;
+	}
+	if (!r) {
+		run.runs[0].work = options->gate.work;
+		r = sample_merge(ret, &run);
+	}
+	sample_release(&run);
+	return r;
+}
+
+int runs_measure(const struct options *options, struct sample *ret)
+{
+	int r = 0;
+
+	if (!options->nr_files)
+		return measure_runs(options, ret);
+	for (unsigned int i = 0; !r && i < options->nr_files; i++)
+		r = add_recording(options, options->files[i], ret);
+	return r;
+}
