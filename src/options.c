@@ -193,23 +193,27 @@ static const struct subcommand *find_subcommand(const char *name)
 	return NULL;
 }
 
-/* Words that are no options, in front of all options, are a subcommand. */
+/* Words that are no options, in front of all options, are a subcommand: one, or two. */
 static int choose_subcommand(int argc, char **argv, const struct subcommand **ret, int *words)
 {
-	const char *word = argc > 1 && *argv[1] != '-' ? argv[1] : "";
-	const struct subcommand *found = find_subcommand(word);
-	char two[64] = "";
+	const struct subcommand *found;
+	char two[64];
 
-	*words = *word ? 1 : 0;
+	*words = 0;
+	*ret = &subcommands[0];
+	if (argc < 2 || *argv[1] == '-')
+		return 0;
+	*words = 1;
+	found = find_subcommand(argv[1]);
 	if (!found && argc > 2) {
-		snprintf(two, sizeof(two), "%.20s %.20s", word, argv[2]);
+		snprintf(two, sizeof(two), "%.20s %.20s", argv[1], argv[2]);
 		found = find_subcommand(two);
 		*words = 2;
 	}
 	if (!found) {
 		log_error("no subcommand '%s'; see faultprof --help, and to run a command, put -- "
 			  "before it",
-			  word);
+			  argv[1]);
 		return -EINVAL;
 	}
 	*ret = found;

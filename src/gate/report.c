@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define HEADLINE_NAMES 3
+
 static const struct gate_format *const formats[] = { &gate_format_github, &gate_format_summary,
 						     &gate_format_gitlab, &gate_format_junit,
 						     &gate_format_json };
@@ -26,6 +28,12 @@ const struct gate_format *gate_format_find(const char *name, size_t length)
 bool gate_row_is_bad(const struct gate_row *row)
 {
 	return row->state == GATE_ROSE || row->state == GATE_EXCEEDED;
+}
+
+/* Of functions only what is worth a word: there may be thousands. */
+bool gate_row_is_shown(const struct gate_row *row)
+{
+	return row->budget || row->level != SERIES_SYMBOL || row->state != GATE_WITHIN;
 }
 
 struct text_cell gate_rate(double rate)
@@ -96,26 +104,38 @@ const char *gate_row_file(const struct gate_report *report, const struct gate_ro
 	return file;
 }
 
+/* "a, b and 3 more" */
+static void put_bad_rows(const struct gate_verdict *verdict, FILE *out)
+{
+	size_t bad = 0, named = 0;
+
+	for (size_t i = 0; i < verdict->nr_rows; i++)
+		bad += gate_row_is_bad(&verdict->rows[i]);
+	for (size_t i = 0; i < verdict->nr_rows && named < HEADLINE_NAMES; i++)
+		if (gate_row_is_bad(&verdict->rows[i]))
+			fprintf(out, "%s%s", named++ ? ", " : "", verdict->rows[i].name);
+	if (bad > named)
+		fprintf(out, " and %zu more", bad - named);
+}
+
 char *gate_headline(const struct gate_report *report)
 {
 	const struct gate_verdict *verdict = report->verdict;
-	size_t bad = 0, first = verdict->nr_rows;
 	char *text = NULL;
-	int n;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
 
-	for (size_t i = verdict->nr_rows; i-- > 0;)
-		if (gate_row_is_bad(&verdict->rows[i])) {
-			bad++;
-			first = i;
-		}
-	if (verdict->outcome == GATE_NO_VERDICT)
-		n = asprintf(&text, "no verdict: %s", verdict->why);
-	else if (bad > 1)
-		n = asprintf(&text, "regression: %s and %zu more", verdict->rows[first].name,
-			     bad - 1);
-	else if (bad)
-		n = asprintf(&text, "regression: %s", verdict->rows[first].name);
+	if (!out)
+		return NULL;
+	fputs(gate_outcome_text(verdict->outcome), out);
+	if (verdict->outcome != GATE_PASSED)
+		fputs(": ", out);
+	if (verdict->outcome == GATE_REGRESSION)
+		put_bad_rows(verdict, out);
 	else
-		n = asprintf(&text, "passed");
-	return n < 0 ? NULL : text;
+		fputs(verdict->why, out);
+	if (!fclose(out))
+		return text;
+	free(text);
+	return NULL;
 }

@@ -36,6 +36,7 @@ const struct gate_format *gate_format_at(unsigned int i);
 
 /* What the formats share. */
 bool gate_row_is_bad(const struct gate_row *row);
+bool gate_row_is_shown(const struct gate_row *row); /* to people */
 struct text_cell gate_rate(double rate);   /* four digits, and all that stand before the point */
 struct text_cell gate_ratio(double ratio); /* "1.47", "new" */
 struct text_cell gate_interval(const struct gate_row *row); /* "1.21 - 1.78", "> 5.21", "" */

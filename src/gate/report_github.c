@@ -119,8 +119,7 @@ static int write_summary(const struct gate_report *report, FILE *out)
 		"|---|--:|--:|--:|--:|---|---|\n",
 		rate_unit_name(report->rules->unit));
 	for (size_t i = 0; i < verdict->nr_rows; i++)
-		if (verdict->rows[i].level != SERIES_SYMBOL || verdict->rows[i].budget ||
-		    verdict->rows[i].state != GATE_WITHIN)
+		if (gate_row_is_shown(&verdict->rows[i]))
 			put_table_row(out, report, &verdict->rows[i]);
 	fprintf(out, "\n%zu runs", report->now->nr_runs);
 	if (report->base)

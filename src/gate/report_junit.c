@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* JUnit's XML: each thing that was compared is a test case. */
+/* JUnit's XML: what is compared, functions only when they rose, are test cases. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,18 +60,20 @@ static int write_junit(const struct gate_report *report, FILE *out)
 	const struct gate_verdict *verdict = report->verdict;
 	bool none = verdict->outcome == GATE_NO_VERDICT;
 	double seconds = 0;
-	size_t bad = 0;
+	size_t cases = 1, bad = 0;
 	int r = 0;
 
-	for (size_t i = 0; i < verdict->nr_rows; i++)
+	for (size_t i = 0; i < verdict->nr_rows; i++) {
+		cases += gate_row_is_shown(&verdict->rows[i]);
 		bad += gate_row_is_bad(&verdict->rows[i]);
+	}
 	for (size_t i = 0; i < report->now->nr_runs; i++)
 		seconds += report->now->runs[i].seconds;
 	fprintf(out,
 		"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n"
 		" <testsuite name=\"faultprof gate\" tests=\"%zu\" failures=\"%zu\" errors=\"%d\" "
 		"time=\"%.3f\">\n",
-		verdict->nr_rows + 1, bad, none, seconds);
+		cases, bad, none, seconds);
 	fputs("  <testcase classname=\"faultprof\" name=\"verdict\">\n", out);
 	if (none) {
 		fputs("   <error type=\"no verdict\"", out);
@@ -80,7 +82,8 @@ static int write_junit(const struct gate_report *report, FILE *out)
 	}
 	fputs("  </testcase>\n", out);
 	for (size_t i = 0; !r && i < verdict->nr_rows; i++)
-		r = put_case(out, report, &verdict->rows[i]);
+		if (gate_row_is_shown(&verdict->rows[i]))
+			r = put_case(out, report, &verdict->rows[i]);
 	fputs(" </testsuite>\n</testsuites>\n", out);
 	return r;
 }

@@ -63,12 +63,6 @@ static void put_row(FILE *out, const struct gate_report *report, const struct ga
 		fprintf(out, "    at %s:%u\n", file, row->place->line);
 }
 
-/* Of functions only what is worth a word: there may be thousands. */
-static bool is_shown(const struct gate_row *row)
-{
-	return !row->budget && (row->level != SERIES_SYMBOL || row->state != GATE_WITHIN);
-}
-
 static void put_rates(const struct gate_report *report, FILE *out)
 {
 	const struct gate_verdict *verdict = report->verdict;
@@ -76,8 +70,8 @@ static void put_rates(const struct gate_report *report, FILE *out)
 	char title[64];
 
 	for (size_t i = 0; i < verdict->nr_rows; i++) {
-		shown += is_shown(&verdict->rows[i]);
-		others += !verdict->rows[i].budget && !is_shown(&verdict->rows[i]);
+		shown += !verdict->rows[i].budget && gate_row_is_shown(&verdict->rows[i]);
+		others += !gate_row_is_shown(&verdict->rows[i]);
 	}
 	if (!shown && !others)
 		return;
@@ -86,7 +80,7 @@ static void put_rates(const struct gate_report *report, FILE *out)
 	put_name(out, title);
 	fprintf(out, " %9s %9s %6s %13s\n", "baseline", "now", "ratio", "interval");
 	for (size_t i = 0; i < verdict->nr_rows; i++)
-		if (is_shown(&verdict->rows[i]))
+		if (!verdict->rows[i].budget && gate_row_is_shown(&verdict->rows[i]))
 			put_row(out, report, &verdict->rows[i]);
 	if (others)
 		fprintf(out, "  and %zu functions that did not rise\n", others);

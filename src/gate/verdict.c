@@ -18,6 +18,10 @@
 
 /* What could not have seen a doubling of all faults is no gate. */
 #define MUST_SEE 2
+/* Fewer faults a run come and go with where the kernel happens to place things. */
+#define LEAST_FAULTS 10
+/* The time of shorter runs is that of starting and ending them. */
+#define LEAST_SECONDS .1
 
 static const struct series_spec everything = { .text = "total", .length = 5, .any_kind = true };
 
@@ -27,7 +31,7 @@ struct judging {
 	const struct gate_verdict *suspects;
 	struct gate_verdict *verdict;
 	double *base_exposure, *now_exposure;
-	double per_second; /* of the unit, in the new runs */
+	double least_rise; /* of a rate, that matters */
 };
 
 const char *gate_outcome_text(enum gate_outcome outcome)
@@ -64,6 +68,15 @@ __attribute__((format(printf, 2, 3))) static void no_verdict(struct judging *j, 
 
 /* ---- may these be compared? ---- */
 
+static double seconds_of(const struct sample *sample)
+{
+	double seconds = 0;
+
+	for (size_t i = 0; i < sample->nr_runs; i++)
+		seconds += sample->runs[i].seconds;
+	return seconds;
+}
+
 static void check_runs(struct judging *j, const struct sample *sample, const char *which)
 {
 	uint64_t lost = 0;
@@ -75,6 +88,13 @@ static void check_runs(struct judging *j, const struct sample *sample, const cha
 		if (sample->runs[i].seconds <= 0)
 			no_verdict(j, "a run in %s took no time at all", which);
 	}
+	if (j->base && j->rules->unit == PER_SECOND && sample->nr_runs &&
+	    seconds_of(sample) < LEAST_SECONDS * (double)sample->nr_runs)
+		no_verdict(
+			j,
+			"the runs in %s are too short for rates per second (%.3g s): longer ones, "
+			"or --work 1, which counts per run",
+			which, seconds_of(sample) / (double)sample->nr_runs);
 	if (lost)
 		no_verdict(j,
 			   "%llu faults were lost in %s: raise --ring or --sites, or narrow the "
@@ -135,13 +155,13 @@ static double sum_of(const double *values, size_t nr)
 	return sum;
 }
 
-static void measure_time(struct judging *j)
+static void find_least_rise(struct judging *j)
 {
-	double seconds = 0;
+	double exposure = sum_of(j->now_exposure, j->now->nr_runs);
+	double by_time = j->rules->min_rise * seconds_of(j->now) / exposure;
+	double by_run = LEAST_FAULTS * (double)j->now->nr_runs / exposure;
 
-	for (size_t i = 0; i < j->now->nr_runs; i++)
-		seconds += j->now->runs[i].seconds;
-	j->per_second = sum_of(j->now_exposure, j->now->nr_runs) / seconds;
+	j->least_rise = by_time > by_run ? by_time : by_run;
 }
 
 /* ---- rows ---- */
@@ -209,7 +229,7 @@ static int fit_vectors(const struct judging *j, const double *base, const double
 /* With fewer faults it cannot be a rise that matters, however they are spread over both sides. */
 static bool may_matter(const struct judging *j, const struct rate_fit *fit)
 {
-	return fit->base + fit->now >= j->rules->min_rise / j->per_second * fit->now_exposure;
+	return fit->base + fit->now >= j->least_rise * fit->now_exposure;
 }
 
 static int add_group_row(struct judging *j, const struct group *group)
@@ -262,7 +282,7 @@ static void judge_family(struct judging *j, struct gate_row **rows, size_t nr, d
 		row->share = level / (double)(all ? nr - i : nr);
 		all = all && row->chance <= row->share;
 		if (all && row->ratio > j->rules->max_ratio &&
-		    (row->now_rate - row->base_rate) * j->per_second >= j->rules->min_rise)
+		    row->now_rate - row->base_rate >= j->least_rise)
 			row->state = GATE_ROSE;
 		if (row->fit.dispersion <= 0)
 			continue;
@@ -306,8 +326,7 @@ static void check_power(struct judging *j, const char *name, const struct rate_f
 	from = rates_detectable(fit, j->rules->max_ratio, j->rules->level);
 	if (fit->base > 0)
 		j->verdict->detectable = from / base_rate;
-	if (from <= MUST_SEE * base_rate ||
-	    (from - base_rate) * j->per_second <= j->rules->min_rise)
+	if (from <= MUST_SEE * base_rate || from - base_rate <= j->least_rise)
 		return;
 	no_verdict(j,
 		   "the runs are too short, too few, or scatter too much: %s faults would have to "
@@ -407,7 +426,7 @@ static int judge(struct judging *j)
 		r = exposures(j->base, j->rules->unit, &j->base_exposure);
 	if (r)
 		return r;
-	measure_time(j);
+	find_least_rise(j);
 	for (size_t i = 0; !r && i < j->rules->nr_budgets; i++)
 		r = judge_budget(j, &j->rules->budgets[i]);
 	if (!r && j->base)

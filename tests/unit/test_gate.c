@@ -43,9 +43,9 @@ static void begin(struct sample *sample, size_t nr)
 }
 
 /* @faults of a function, with all sums that they are part of. */
-static void add(struct sample *sample, enum fp_kind kind, const char *symbol, double faults)
+static void add_scattered(struct sample *sample, enum fp_kind kind, const char *symbol,
+			  double faults, const double scatter[5])
 {
-	static const double scatter[] = { 1, 1.02, .97, .99, 1.03 };
 	struct sample_series *series[] = {
 		sample_series(sample, SERIES_TOTAL, 0, "", ""),
 		sample_series(sample, SERIES_KIND, kind, "", ""),
@@ -59,6 +59,13 @@ static void add(struct sample *sample, enum fp_kind kind, const char *symbol, do
 						    (double)(int64_t)(faults * scatter[i % 5])),
 					 0);
 }
+
+static void add(struct sample *sample, enum fp_kind kind, const char *symbol, double faults)
+{
+	add_scattered(sample, kind, symbol, faults, (double[]){ 1, 1.02, .97, .99, 1.03 });
+}
+
+static const double wildly[] = { .05, 3, .02, .8, 9 };
 
 static struct gate_verdict judged(const struct sample *base, const struct sample *now,
 				  const struct gate_rules *rules)
@@ -213,6 +220,15 @@ static void test_least_rise(void **state)
 	rules.min_rise = 200;
 	pair(&base, &now, 1300);
 	expect(&base, &now, &rules, GATE_REGRESSION, "");
+	/* Of so few faults a run, whatever the ratio and the time. */
+	pair(&base, &now, 1000);
+	add(&base, FP_COW, "f", 1);
+	add(&now, FP_COW, "f", 9);
+	expect(&base, &now, &usual, GATE_PASSED, "");
+	pair(&base, &now, 1000);
+	add(&base, FP_COW, "f", 1);
+	add(&now, FP_COW, "f", 13);
+	expect(&base, &now, &usual, GATE_REGRESSION, "");
 	/* By work, it is faults a second still: 30 a unit are 300 a second here. */
 	rules.unit = PER_WORK;
 	pair(&base, &now, 1300);
@@ -294,17 +310,26 @@ static void test_too_short(void **state)
 	expect(&base, &now, &usual, GATE_NO_VERDICT, "do not tell how much all faults scatter");
 	begin(&base, RUNS);
 	begin(&now, RUNS);
-	add(&base, FP_ZERO, "f", 2);
-	add(&now, FP_ZERO, "f", 2);
+	add_scattered(&base, FP_ZERO, "f", 1000, wildly);
+	add_scattered(&now, FP_ZERO, "f", 1000, wildly);
 	expect(&base, &now, &usual, GATE_NO_VERDICT, "too short, too few, or scatter too much");
-	/* As little, but then no rise that matters could be missed. */
+	/* Hardly any, but then no rise that matters could be missed. */
 	begin(&base, RUNS);
 	begin(&now, RUNS);
-	for (size_t i = 0; i < RUNS; i++)
-		base.runs[i].seconds = now.runs[i].seconds = 100;
 	add(&base, FP_ZERO, "f", 2);
 	add(&now, FP_ZERO, "f", 2);
 	expect(&base, &now, &usual, GATE_PASSED, "");
+	/* Time so short is that of a start; by work it does not matter. */
+	for (int by_work = 0; by_work < 2; by_work++) {
+		struct gate_rules rules = usual;
+
+		rules.unit = by_work ? PER_WORK : PER_SECOND;
+		pair(&base, &now, 1000);
+		for (size_t i = 0; i < RUNS; i++)
+			now.runs[i].seconds = .09;
+		expect(&base, &now, &rules, by_work ? GATE_PASSED : GATE_NO_VERDICT,
+		       by_work ? "" : "too short for rates per second");
+	}
 	/* No load at all. */
 	pair(&base, &now, 1000);
 	sample_release(&now);
@@ -348,11 +373,11 @@ static void test_specs(void **state)
 		pair(&base, &now, 1300);
 		expect(&base, &now, &rules, table[i].outcome, "");
 	}
-	/* There are too few of these to see anything. */
+	/* These scatter too much to see anything. */
 	parse(&rules, "cow");
 	pair(&base, &now, 1000);
-	add(&base, FP_COW, "f", 2);
-	add(&now, FP_COW, "f", 3);
+	add_scattered(&base, FP_COW, "f", 100, wildly);
+	add_scattered(&now, FP_COW, "f", 100, wildly);
 	expect(&base, &now, &rules, GATE_NO_VERDICT, "cow faults would have to rise");
 	parse(&rules, "swap-in:recieve");
 	pair(&base, &now, 1000);
