@@ -18,7 +18,7 @@
 
 static const struct subcommand {
 	const char *name; /* "": none was given */
-	const char *full; /* as it is typed */
+	const char *full; /* as it is typed, maybe with a word more */
 	enum action action;
 	const char *operands; /* as usage has it; NULL: a command to be run, after "--" */
 	/* Of a command, @max_operands: so many files may stand for it, without "--". */
@@ -32,7 +32,7 @@ static const struct subcommand {
 	  "Keep a run in a file, to be reported later or elsewhere." },
 	{ "gate", "faultprof gate", ACTION_GATE, NULL, 0, MAX_RUNS, options_check_gate,
 	  "Fail when faults are more than a baseline, or a budget, allows." },
-	{ "baseline update", "faultprof baseline update", ACTION_BASELINE, NULL, 0, MAX_RUNS,
+	{ "baseline", "faultprof baseline update", ACTION_BASELINE, NULL, 0, MAX_RUNS,
 	  options_check_baseline, "Make a baseline for the gate, or add runs to it." },
 	{ "report", "faultprof report", ACTION_REPORT, "[RECORDING]", 0, 1, NULL,
 	  "Print of a recording what the run would have printed." },
@@ -107,7 +107,7 @@ static const struct {
 	{ GATES, 0, "per-request", NULL, set_per_request, "or as many requests as HAProxy had" },
 	{ GATES, 0, "haproxy-socket", "PATH", set_haproxy_socket, "its stats socket, for that" },
 	{ GATE, 0, "budget", "SERIES=N", set_budget,
-	  "as many faults a run, or with /s or /work: major=0, swap-in:FUNCTION=5/s" },
+	  "so many a run, or with /s, /work: major=0, swap-in:FUNCTION=5/s" },
 	{ GATE, 0, "max-ratio", "RATIO", set_max_ratio,
 	  "how many times the baseline's rate is allowed (default 1.1)" },
 	{ GATE, 0, "min-rise", "FAULTS", set_min_rise, "and how many more a second (default 1)" },
@@ -139,11 +139,10 @@ static void put_usage(const struct subcommand *subcommand)
 		printf("Usage: %s [options] %s\n", name, subcommand->operands);
 	else if (subcommand->max_operands)
 		printf("Usage: %s [options] -- COMMAND [ARGUMENT...]\n"
-		       "       %s [options] -p PID[,PID...] | --comm NAME | --cgroup PATH  -d "
-		       "SECONDS | "
-		       "-- LOAD\n"
+		       "       %s [options] -p PID[,PID...]|--comm NAME|--cgroup PATH -d SECONDS\n"
+		       "       %s [options] -p PID[,PID...]|--comm NAME|--cgroup PATH -- LOAD\n"
 		       "       %s [options] RECORDING...\n",
-		       name, name, name);
+		       name, name, name, name);
 	else
 		printf("Usage: %s [options] -p PID[,PID...] | --comm NAME | --cgroup PATH\n"
 		       "       %s [options] -- COMMAND [ARGUMENT...]\n",
@@ -193,27 +192,27 @@ static const struct subcommand *find_subcommand(const char *name)
 	return NULL;
 }
 
-/* Words that are no options, in front of all options, are a subcommand: one, or two. */
+/* A word that is no option, in front of all options, is a subcommand; some want a second one. */
 static int choose_subcommand(int argc, char **argv, const struct subcommand **ret, int *words)
 {
 	const struct subcommand *found;
-	char two[64];
+	const char *verb;
 
 	*words = 0;
 	*ret = &subcommands[0];
 	if (argc < 2 || *argv[1] == '-')
 		return 0;
-	*words = 1;
 	found = find_subcommand(argv[1]);
-	if (!found && argc > 2) {
-		snprintf(two, sizeof(two), "%.20s %.20s", argv[1], argv[2]);
-		found = find_subcommand(two);
-		*words = 2;
-	}
 	if (!found) {
 		log_error("no subcommand '%s'; see faultprof --help, and to run a command, put -- "
 			  "before it",
 			  argv[1]);
+		return -EINVAL;
+	}
+	verb = strstr(found->full, found->name) + strlen(found->name);
+	*words = *verb && argc > 2 && !strcmp(argv[2], verb + 1) ? 2 : 1;
+	if (*verb && *words == 1 && (argc < 3 || *argv[2] != '-')) {
+		log_error("what about the %s? %s it has to be", found->name, found->full);
 		return -EINVAL;
 	}
 	*ret = found;

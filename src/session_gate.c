@@ -164,6 +164,13 @@ static int open_baseline(struct gate *g)
 		log_error(
 			"there is no baseline %s; faultprof baseline update --baseline %s makes it",
 			path, path);
+	for (size_t i = 0; !r && i < g->rules.nr_specs; i++) {
+		if (series_spec_is_known(&g->specs[i], &g->base))
+			continue;
+		log_error("the baseline %s has no faults in %s: is the function's name right?",
+			  path, g->specs[i].text);
+		r = -ENOENT;
+	}
 	return r;
 }
 
@@ -175,10 +182,7 @@ static int judge(struct gate *g, const struct sample *now, const struct gate_ver
 	int r = gate_judge(g->options->gate.baseline ? &g->base : NULL, now, &g->rules, suspects,
 			   ret);
 
-	if (r == -ENOENT)
-		log_error("the baseline %s has no faults in %s: is the function's name right?",
-			  g->options->gate.baseline, ret->why);
-	else if (r)
+	if (r)
 		log_error("out of memory");
 	return r;
 }

@@ -14,7 +14,7 @@ static int on_run(void *arg, const struct recording_run *run)
 	struct replay *replay = arg;
 	const struct options *o = replay->options;
 
-	replay->profile.begin_ns = run->begin_ns;
+	replay->profile.begin_ns = replay->told_ns = run->begin_ns;
 	replay->keeper = (struct keeper){
 		.kinds = o->kinds & run->kinds,
 		.modes = o->modes & run->modes,
@@ -26,9 +26,32 @@ static int on_run(void *arg, const struct recording_run *run)
 	return replay->keeper.kinds && replay->keeper.modes ? 0 : -ENOMSG;
 }
 
+/* An interval is in the window of its beginning. */
+static bool in_window(const struct replay *replay)
+{
+	const struct replay_window *window = &replay->window;
+
+	return !window->to_ns ||
+	       (replay->told_ns >= window->from_ns && replay->told_ns < window->to_ns);
+}
+
+static int on_tick(void *arg, uint64_t time_ns, const struct collect_counts *counts)
+{
+	struct replay *replay = arg;
+
+	(void)counts;
+	if (in_window(replay))
+		replay->covered_ns += time_ns - replay->told_ns;
+	replay->told_ns = time_ns;
+	return 0;
+}
+
 static int on_fault(void *arg, const struct fault *fault, const struct object_answer *answer)
 {
 	struct replay *replay = arg;
+
+	if (!in_window(replay))
+		return 0;
 
 	return keeper_wants(&replay->keeper, fault) ? keeper_add(&replay->keeper, fault, answer)
 						    : 0;
@@ -187,7 +210,8 @@ static int complete(struct replay *replay)
 						  });
 }
 
-int replay_read(struct replay *ret, const char *path, const struct options *options)
+static int read_window(struct replay *ret, const char *path, const struct options *options,
+		       const struct replay_window *window)
 {
 	const struct recording_visitor visitor = {
 		.arg = ret,
@@ -197,19 +221,37 @@ int replay_read(struct replay *ret, const char *path, const struct options *opti
 		.target = on_target,
 		.provider = on_provider,
 		.warning = on_warning,
+		.tick = on_tick,
 	};
-	int r, state;
+	int r;
 
-	*ret = (struct replay){ .options = options, .path = path };
+	*ret = (struct replay){ .options = options, .path = path, .window = *window };
 	r = profile_init(&ret->profile);
-	if (!r)
-		r = recording_read(path, &visitor, &ret->recording);
+	return r ? r : recording_read(path, &visitor, &ret->recording);
+}
+
+int replay_read(struct replay *ret, const char *path, const struct options *options)
+{
+	int r = read_window(ret, path, options, &(struct replay_window){ 0 }), state;
+
 	if (r)
 		return tell(ret, r);
 	ret->profile.end_ns = ret->recording.end_ns;
 	state = tell_end(ret);
 	r = complete(ret);
 	return r ? tell(ret, r) : state;
+}
+
+int replay_read_part(struct replay *ret, const char *path, const struct options *options,
+		     const struct replay_window *window)
+{
+	int r = read_window(ret, path, options, window);
+
+	if (!r) {
+		ret->profile.end_ns = ret->profile.begin_ns + ret->covered_ns;
+		r = complete(ret);
+	}
+	return tell(ret, r);
 }
 
 void replay_release(struct replay *replay)

@@ -8,11 +8,19 @@
 #include "session_keep.h"
 #include "symbolize/symbolize.h"
 
+/* A part of a run; all zeros: all of it. */
+struct replay_window {
+	uint64_t from_ns, to_ns; /* CLOCK_MONOTONIC; whole intervals of the recording */
+};
+
 struct replay {
 	const struct options *options;
 	const char *path;
 	struct recording recording;
 	struct symbolizer *symbolizer;
+	struct replay_window window;
+	uint64_t told_ns;    /* up to here, all was told */
+	uint64_t covered_ns; /* of that, in the window */
 	struct keeper keeper;
 	struct tally tally;
 	struct profile profile; /* complete; private until then */
@@ -22,6 +30,9 @@ struct replay {
  * damaged, and the profile is of what is whole; or -errno. It has told why, also of 1. @ret is to
  * be released in any case. */
 int replay_read(struct replay *ret, const char *path, const struct options *options);
+/* Only what happened in @window, without a word on what is not whole. */
+int replay_read_part(struct replay *ret, const char *path, const struct options *options,
+		     const struct replay_window *window);
 void replay_release(struct replay *replay);
 
 #endif

@@ -19,6 +19,11 @@
 #include "session.h"
 #include "session_replay.h"
 
+/* Of a single recording: so many parts, of no less than that. */
+#define MIN_PARTS 3
+#define MAX_PARTS 10
+#define LEAST_PART_S 1
+
 enum child_exit {
 	CHILD_DONE,
 	CHILD_FAILED, /* it told why */
@@ -213,44 +218,107 @@ static int measure_runs(const struct options *options, struct sample *ret)
 
 /* ---- recordings ---- */
 
-static void origin_of(const struct replay *replay, struct sample_origin *ret)
+static int add_profile(const struct options *options, const struct replay *replay, double share,
+		       struct sample *ret)
 {
 	const struct recording_run *run = &replay->recording.run;
+	struct sample_origin origin = { .tier = run->tier,
+					.begin_s = (int64_t)(run->wall_ns / 1000000000) };
+	int r;
 
-	*ret = (struct sample_origin){ .tier = run->tier };
-	sample_kernel_text(ret, run->release, run->machine);
-	ret->begin_s = (int64_t)(run->wall_ns / 1000000000);
+	sample_kernel_text(&origin, run->release, run->machine);
+	r = sample_add_profile(ret, &replay->profile, &origin);
+	if (r)
+		log_error("out of memory");
+	else
+		ret->runs[ret->nr_runs - 1].work = options->gate.work * share;
+	return r;
 }
 
-static int add_recording(const struct options *options, const char *path, struct sample *ret)
+static unsigned int parts_of(double seconds)
 {
-	struct sample_origin origin;
-	struct sample run = { 0 };
+	double parts = seconds / LEAST_PART_S;
+
+	return parts >= MAX_PARTS ? MAX_PARTS : parts >= MIN_PARTS ? (unsigned int)parts : 1;
+}
+
+/* A single run tells how it scatters by its parts: few and long ones, so that what goes on for a
+ * while is in one of them. */
+static int add_parts(const struct options *options, const char *path, const struct replay *whole,
+		     struct sample *ret)
+{
+	uint64_t begin_ns = whole->profile.begin_ns, all_ns = whole->profile.end_ns - begin_ns;
+	unsigned int parts = parts_of((double)all_ns / 1e9);
+	int r = 0;
+
+	if (parts == 1)
+		return add_profile(options, whole, 1, ret);
+	log_info("%s: its scatter is that of %u parts of it", path, parts);
+	for (unsigned int i = 0; !r && i < parts; i++) {
+		struct replay_window window = { begin_ns + all_ns * i / parts,
+						begin_ns + all_ns * (i + 1) / parts };
+		struct replay part;
+
+		r = replay_read_part(&part, path, options, &window);
+		if (!r)
+			r = add_profile(options, &part, (double)part.covered_ns / (double)all_ns,
+					ret);
+		replay_release(&part);
+	}
+	return r;
+}
+
+static int read_recording(const struct options *options, const char *path, struct sample *ret)
+{
 	struct replay replay;
-	const char *a, *b, *what;
 	int r = replay_read(&replay, path, options);
 
-	if (!r) {
-		origin_of(&replay, &origin);
-		r = sample_add_profile(&run, &replay.profile, &origin);
-		if (r)
-			log_error("out of memory");
-	}
+	if (!r)
+		r = options->nr_files == 1 ? add_parts(options, path, &replay, ret)
+					   : add_profile(options, &replay, 1, ret);
 	replay_release(&replay);
-	/* It told that a recording is not whole; counts of half a run are none. */
-	if (r > 0)
-		r = -EBADMSG;
-	what = r ? NULL : sample_differs(ret, &run, &a, &b);
+	/* It told that it is not whole: counts of half a run are none. */
+	return r > 0 ? -EBADMSG : r;
+}
+
+/* A baseline is runs that were measured already, too. */
+static int read_runs(const struct options *options, const char *path, struct sample *ret)
+{
+	FILE *in = fopen(path, "re");
+	char why[256];
+	int first = in ? fgetc(in) : EOF, r;
+
+	if (first != '{') {
+		if (in)
+			fclose(in);
+		return read_recording(options, path, ret);
+	}
+	rewind(in);
+	r = baseline_read(in, ret, why, sizeof(why));
+	if (r)
+		log_error("%s: %s", path, why);
+	fclose(in);
+	return r;
+}
+
+static int add_file(const struct options *options, const char *path, struct sample *ret)
+{
+	const char *a, *b, *what;
+	struct sample runs = { 0 };
+	int r = read_runs(options, path, &runs);
+
+	what = r ? NULL : sample_differs(ret, &runs, &a, &b);
 	if (what) {
-		log_error("%s has another %s than those before it: \"%s\", not \"%s\"", path, what,
-			  b, a);
+		log_error("%s has another %s than the files before it: \"%s\", not \"%s\"", path,
+			  what, b, a);
 		r = -EINVAL;
 	}
 	if (!r) {
-		run.runs[0].work = options->gate.work;
-		r = sample_merge(ret, &run);
+		r = sample_merge(ret, &runs);
+		if (r)
+			log_error("out of memory");
 	}
-	sample_release(&run);
+	sample_release(&runs);
 	return r;
 }
 
@@ -261,6 +329,6 @@ int runs_measure(const struct options *options, struct sample *ret)
 	if (!options->nr_files)
 		return measure_runs(options, ret);
 	for (unsigned int i = 0; !r && i < options->nr_files; i++)
-		r = add_recording(options, options->files[i], ret);
+		r = add_file(options, options->files[i], ret);
 	return r;
 }

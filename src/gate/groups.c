@@ -107,18 +107,15 @@ static int find_all(struct finding *f, unsigned int levels)
 	return r;
 }
 
-/* What a spec names, of all modules, is one group. Returns whether the sample has it. */
-static bool sum_spec(const struct sample *sample, const struct series_spec *spec, double *sum,
+/* What a spec names, of all modules, is one group. */
+static void sum_spec(const struct sample *sample, const struct series_spec *spec, double *sum,
 		     struct group *group)
 {
-	bool found = false;
-
 	for (size_t i = 0; i < sample->nr_series; i++) {
 		const struct sample_series *series = sample->series[i];
 
 		if (!series_spec_matches(spec, series))
 			continue;
-		found = true;
 		add_runs(sum, sample, series);
 		if (!group || spec->level != SERIES_SYMBOL)
 			continue;
@@ -126,7 +123,6 @@ static bool sum_spec(const struct sample *sample, const struct series_spec *spec
 		group->symbol = series->symbol;
 		group->place = series;
 	}
-	return found;
 }
 
 static int find_spec(struct finding *f, const struct series_spec *spec)
@@ -139,25 +135,20 @@ static int find_spec(struct finding *f, const struct series_spec *spec)
 
 	if (!group)
 		return -ENOMEM;
-	/* A baseline without faults of a kind is a good one; but a function may be misspelt. */
-	if (!sum_spec(f->base, spec, group->base, group) && spec->level == SERIES_SYMBOL)
-		return -ENOENT;
+	sum_spec(f->base, spec, group->base, group);
 	sum_spec(f->now, spec, group->now, group);
 	return 0;
 }
 
 int groups_find(const struct sample *base, const struct sample *now, const struct gate_rules *rules,
-		struct groups *ret, const struct series_spec **missing)
+		struct groups *ret)
 {
 	struct groups groups = { 0 };
 	struct finding f = { base, now, &groups };
 	int r = rules->nr_specs ? 0 : find_all(&f, rules->levels);
 
-	for (size_t i = 0; !r && i < rules->nr_specs; i++) {
+	for (size_t i = 0; !r && i < rules->nr_specs; i++)
 		r = find_spec(&f, &rules->specs[i]);
-		if (r == -ENOENT)
-			*missing = &rules->specs[i];
-	}
 	if (r)
 		groups_release(&groups);
 	else

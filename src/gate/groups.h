@@ -25,10 +25,10 @@ struct groups {
  * Functions that fault on one side alone are taken together by module and kind: a function that was
  * renamed, or inlined into another one, leaves as many faults as come, and is no rise.
  *
- * 0 or -ENOMEM. -ENOENT: the baseline has not what *@missing names.
+ * 0 or -ENOMEM.
  */
 int groups_find(const struct sample *base, const struct sample *now, const struct gate_rules *rules,
-		struct groups *ret, const struct series_spec **missing);
+		struct groups *ret);
 /* Of one side alone. 0 or -ENOMEM. */
 int groups_sum(const struct sample *sample, const struct series_spec *spec, double **ret);
 void groups_release(struct groups *groups);

@@ -64,6 +64,14 @@ bool series_spec_matches(const struct series_spec *spec, const struct sample_ser
 	       !strncmp(spec->text + spec->symbol, series->symbol, spec->length - spec->symbol);
 }
 
+bool series_spec_is_known(const struct series_spec *spec, const struct sample *sample)
+{
+	for (size_t i = 0; i < sample->nr_series; i++)
+		if (series_spec_matches(spec, sample->series[i]))
+			return true;
+	return spec->level != SERIES_SYMBOL;
+}
+
 const char *rate_unit_name(enum rate_unit unit)
 {
 	static const char *const names[] = { "a run", "a second", "a unit of work" };

@@ -20,6 +20,9 @@ int series_spec_parse(const char *text, size_t length, struct series_spec *ret, 
 		      size_t size);
 bool series_spec_matches(const struct series_spec *spec, const struct sample_series *series);
 
+/* Has the sample such a function, if it is one? Of kinds it need not have any. */
+bool series_spec_is_known(const struct series_spec *spec, const struct sample *sample);
+
 enum rate_unit {
 	PER_RUN,
 	PER_SECOND,

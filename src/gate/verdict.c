@@ -357,14 +357,10 @@ static int check_total(struct judging *j)
 
 static int compare(struct judging *j)
 {
-	const struct series_spec *missing = NULL;
 	size_t first = j->verdict->nr_rows;
 	struct groups groups = { 0 };
-	int r = groups_find(j->base, j->now, j->rules, &groups, &missing);
+	int r = groups_find(j->base, j->now, j->rules, &groups);
 
-	if (r == -ENOENT)
-		snprintf(j->verdict->why, sizeof(j->verdict->why), "%.*s", (int)missing->length,
-			 missing->text);
 	for (size_t i = 0; !r && i < groups.nr; i++) {
 		r = add_group_row(j, &groups.at[i]);
 		if (!r && groups.at[i].spec && !j->suspects)

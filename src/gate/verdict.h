@@ -49,8 +49,7 @@ struct gate_verdict { /* all zeros: none */
 };
 
 /* @base NULL: only budgets are looked at. @suspects, NULL allowed: only what rose, or was exceeded,
- * there is looked at. Fills @ret, all zeros before. 0 or -ENOMEM; -ENOENT: a series that
- * @rules name is not in the baseline, its text goes to ret->why. */
+ * there is looked at. Fills @ret, all zeros before. 0 or -ENOMEM. */
 int gate_judge(const struct sample *base, const struct sample *now, const struct gate_rules *rules,
 	       const struct gate_verdict *suspects, struct gate_verdict *ret);
 /* What rose in @first, and did not when it was run @again, is unconfirmed. */
