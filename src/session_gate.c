@@ -230,6 +230,7 @@ static int report(struct gate *g)
 	};
 	int r = gate_write_text(&report, stdout);
 
+	fflush(stdout);
 	for (size_t i = 0; !r && i < g->nr_reports; i++) {
 		struct wanted_report *wanted = &g->reports[i];
 

@@ -10,16 +10,15 @@ import subprocess
 import time
 import xml.etree.ElementTree
 
-from lab import (BUILD, FAULTPROF, FAULTS, ROOT, Haproxy, Scratch, Target, cases_on_host, check, end,
-                 equal, main, need, need_tool, read, refused, start, test_on_host, tool, wait_for,
-                 write)
+from lab import (BUILD, FAULTPROF, FAULTS, ROOT, Haproxy, Scratch, Target, cases_on_host, check,
+                 equal, main, need, need_tool, read, refused, start, test_on_host, tool, write)
 
 NOISY = os.path.join(BUILD, "tests", "noisy")
 
 
 def program(faults, kind="zero"):
     """A command that makes so many faults in zero_faults()."""
-    return ["--", "sh", "-c", "printf '\\n\\n' | %s %s %d >&2" % (FAULTS, kind, faults)]
+    return ["--", "sh", "-c", "printf '\\n\\n' | %s %s %d >/dev/null" % (FAULTS, kind, faults)]
 
 
 def gate(*args):
@@ -254,7 +253,7 @@ def test_confirm():
         def command(bad_runs):
             write(counter, "")
             return ["--", "sh", "-c", "echo >>%s; n=1000; [ $(wc -l <%s) -gt %d ] || n=2000; "
-                    "printf '\\n\\n' | %s zero $n >&2" % (counter, counter, bad_runs, FAULTS)]
+                    "printf '\\n\\n' | %s zero $n >/dev/null" % (counter, counter, bad_runs, FAULTS)]
 
         baseline(base, *usual[2:], *command(0))
         result = gate(*usual, "--confirm", *command(2))
@@ -313,7 +312,7 @@ def test_work_from():
     with Scratch() as place:
         base, work = os.path.join(place, "base.json"), os.path.join(place, "work")
         args = ["--work-from", work, "--repeat", "1"]
-        noisy = ["--", "sh", "-c", "%s 0.1 1 %s >&2" % (NOISY, work)]
+        noisy = ["--", "sh", "-c", "%s 0.1 1 %s >/dev/null" % (NOISY, work)]
         runs = baseline(base, *args, *noisy)["runs"]
         equal(runs[0]["work"], float(read(work)), "work")
         # A file that the run did not write tells of another one.
@@ -374,6 +373,93 @@ def test_parts():
         total = [s for s in content["series"] if s["level"] == "total"][0]["faults"]
         whole = tool("report", "--format", "json", long).json()
         equal(sum(total), whole["totals"]["faults"], "faults of all parts")
+
+
+# ---- examples/ci ----
+
+def step(workflow, name):
+    return [s for s in workflow["jobs"]["gate"]["steps"] if s.get("name") == name][0]
+
+
+class Project:
+    """A directory with a load test and the commands of an example, as its runner has them. sudo
+    only runs what it is given, as this is root already."""
+
+    def __init__(self, place):
+        self.place, self.ran = place, 0
+        for name, text in (("sudo", 'exec "$@"'), ("faultprof", 'exec %s "$@"' % FAULTPROF)):
+            self.script(os.path.join("bin", name), text)
+        self.set_faults(1000)
+
+    def script(self, name, text):
+        path = os.path.join(self.place, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        write(path, "#!/bin/sh\n%s\n" % text)
+        os.chmod(path, 0o755)
+
+    def set_faults(self, faults):
+        self.script("load-test.sh", "echo 10 >requests; printf '\\n\\n' | %s zero %d >/dev/null" %
+                    (FAULTS, faults))
+
+    def run(self, text):
+        """(exit code, stdout) of it, with two runs each: it is the commands that are tested."""
+        text, count = re.subn(r"--repeat \d+", "--repeat 2", text)
+        equal(count, 1, "--repeat in %r" % text)
+        need_tool()
+        done = subprocess.run(["bash", "-e", "-c", text], cwd=self.place, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60,
+                              universal_newlines=True,
+                              env=dict(os.environ, GITHUB_STEP_SUMMARY=self.path("summary.md"),
+                                       PATH=self.path("bin") + ":" + os.environ["PATH"]))
+        return done.returncode, done.stdout
+
+    def path(self, name):
+        return os.path.join(self.place, name)
+
+
+@test_on_host
+def test_examples():
+    """Their commands do what they are there for, on a load test that gets worse."""
+    import yaml
+    example = os.path.join(ROOT, "examples", "ci")
+    github = yaml.safe_load(read(os.path.join(example, "github.yml")))
+    gitlab = yaml.safe_load(read(os.path.join(example, "gitlab.yml")))
+    with Scratch() as place:
+        project = Project(place)
+        equal(project.run(step(github, "Add to the baseline")["run"])[0], 0, "exit code of GitHub's")
+        for job in ("page-faults-baseline", "page-faults"):
+            rc, out = project.run("\n".join(gitlab[job]["script"]))
+            equal(rc, 0, "exit code of GitLab's %s (%s)" % (job, out))
+        equal(len(json.loads(read(project.path("faults.json")))["runs"]), 4, "runs of the baseline")
+        reports = gitlab["page-faults"]["artifacts"]["reports"]
+        equal(json.loads(read(project.path(reports["codequality"]))), [], "issues")
+        equal(gitlab["page-faults"]["allow_failure"]["exit_codes"], 3, "what only warns")
+        project.set_faults(1500)
+        rc, out = project.run(step(github, "Gate")["run"])
+        equal(rc, 2, "exit code of GitHub's gate (%s)" % out)
+        check("::error " in out and "rose" in read(project.path("summary.md")), "reports: " + out)
+        rules = re.sub(r"--repeat \d+", "--repeat 2", read(os.path.join(example, "gate.mk")))
+        write(project.path("Makefile"), rules)
+        rc, out = project.run("make -s faults-gate # --repeat 2")
+        check(rc == 2 and "regression" in out and "Error 2" in out, "make: %d, %s" % (rc, out))
+
+
+@test_on_host
+def test_example_load():
+    """It does its work, or it fails."""
+    need("haproxy", "python3")
+    load = os.path.join(ROOT, "examples", "ci", "load-test.sh")
+    with Scratch() as place:
+        subprocess.run([load], cwd=place, check=True, timeout=30)
+        equal(read(os.path.join(place, "requests")), "200\n", "requests")
+        os.unlink(os.path.join(place, "requests"))
+        os.mkdir(os.path.join(place, "bin"))
+        write(os.path.join(place, "bin/haproxy"), "#!/bin/sh\nexit 1\n")
+        os.chmod(os.path.join(place, "bin/haproxy"), 0o755)
+        done = subprocess.run([load], cwd=place, timeout=30, stderr=subprocess.DEVNULL,
+                              env=dict(os.environ, PATH=place + "/bin:" + os.environ["PATH"]))
+        check(done.returncode != 0, "it passes without a proxy")
+        equal(os.listdir(place), ["bin"], "files")
 
 
 main()
