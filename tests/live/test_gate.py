@@ -440,7 +440,7 @@ def test_examples():
         check("::error " in out and "rose" in read(project.path("summary.md")), "reports: " + out)
         rules = re.sub(r"--repeat \d+", "--repeat 2", read(os.path.join(example, "gate.mk")))
         write(project.path("Makefile"), rules)
-        rc, out = project.run("make -s faults-gate # --repeat 2")
+        rc, out = project.run("make -s faults-gate FAULTPROF='sudo faultprof' # --repeat 2")
         check(rc == 2 and "regression" in out and "Error 2" in out, "make: %d, %s" % (rc, out))
 
 
