@@ -17,7 +17,7 @@ WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes $(if $(C
 BASE_CFLAGS = -std=gnu11 -D_GNU_SOURCE $(WARN) $(CFLAGS) -MMD -MP -MF $@.d -MT $@
 ALL_CFLAGS = $(BASE_CFLAGS) -DFP_VERSION='"$(VERSION)"' -DFP_PROVIDER_DIR='"$(PREFIX)/lib/faultprof"' \
 	-Isrc -Iinclude -I$(BUILD)
-LIBS := -lbpf -ldw -lelf -llzma -lz -ljansson -lcap -lstdc++ -lm -lpthread
+LIBS := -lbpf -ldw -lelf -llzma -lz -larchive -ljansson -lcap -lstdc++ -lm -lpthread
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
 
 SBINDIR := $(DESTDIR)$(PREFIX)/sbin

@@ -34,7 +34,8 @@ static const struct {
 	bool prints;
 } actions[NR_ACTIONS] = {
 	[ACTION_RUN] = { session_run, false },		[ACTION_RECORD] = { session_run, false },
-	[ACTION_REPORT] = { session_report, false },	[ACTION_GATE] = { session_gate, true },
+	[ACTION_ARCHIVE] = { session_archive, false },	[ACTION_REPORT] = { session_report, false },
+	[ACTION_DIFF] = { session_diff, false },	[ACTION_GATE] = { session_gate, true },
 	[ACTION_BASELINE] = { session_baseline, true }, [ACTION_PROBE] = { session_probe, true },
 	[ACTION_VERSION] = { print_version, true },	[ACTION_HELP] = { print_help, true },
 };

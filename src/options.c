@@ -36,6 +36,10 @@ static const struct subcommand {
 	  options_check_baseline, "Make a baseline for the gate, or add runs to it." },
 	{ "report", "faultprof report", ACTION_REPORT, "[RECORDING]", 0, 1, NULL,
 	  "Print of a recording what the run would have printed." },
+	{ "archive", "faultprof archive", ACTION_ARCHIVE, "[RECORDING]", 0, 1, NULL,
+	  "Pack a recording with the files that name its faults, for another machine." },
+	{ "diff", "faultprof diff", ACTION_DIFF, "RECORDING RECORDING", 2, 2, options_check_diff,
+	  "Say how much more or less often the faults of the second one came." },
 };
 #define NR_SUBCOMMANDS (sizeof(subcommands) / sizeof(*subcommands))
 
@@ -43,12 +47,15 @@ static const struct subcommand {
 #define BARE (1U << ACTION_RUN)
 #define RECORD (1U << ACTION_RECORD)
 #define REPORT (1U << ACTION_REPORT)
+#define ARCHIVE (1U << ACTION_ARCHIVE)
+#define DIFF (1U << ACTION_DIFF)
 #define GATE (1U << ACTION_GATE)
 #define BASELINE (1U << ACTION_BASELINE)
 #define GATES (GATE | BASELINE)
-#define REPORTS (BARE | RECORD) /* those that watch processes for a report */
+#define READS (REPORT | ARCHIVE | DIFF | GATES) /* those that read recordings */
+#define REPORTS (BARE | RECORD)			/* those that watch processes for a report */
 #define MEASURES (REPORTS | GATES)
-#define PRINTS (REPORTS | REPORT)
+#define PRINTS (REPORTS | REPORT | DIFF)
 #define ALL UINT_MAX
 
 /* Rows of one name are for different subcommands. */
@@ -67,12 +74,14 @@ static const struct {
 	  "do not follow the processes that they start" },
 	{ MEASURES, 'd', "duration", "SECONDS", set_duration,
 	  "end after this time (else: until Ctrl-C)" },
-	{ BARE | REPORT, 'o', "output", "FILE", set_output,
+	{ BARE | REPORT | DIFF, 'o', "output", "FILE", set_output,
 	  "write the report to this file, whole, then rename it" },
 	{ RECORD, 'o', "output", "FILE", set_recording,
 	  "write the recording to this file (default " RECORDING_DEFAULT ")" },
 	{ RECORD, 0, "report", "FILE", set_report, "write a report as well, to this file" },
-	{ REPORT, 0, "debug-dir", "DIRECTORY", set_debug_dir,
+	{ ARCHIVE, 'o', "output", "FILE", set_output,
+	  "write this file, packed as its name says (default: RECORDING.tar.gz)" },
+	{ READS, 0, "debug-dir", "DIRECTORY", set_debug_dir,
 	  "look there, too, for the files that were recorded, by build ID" },
 	{ PRINTS, 0, "format", "FORMAT", set_format, "text (the default), json or folded" },
 	{ PRINTS, 0, "top", "N", set_top,
@@ -81,7 +90,8 @@ static const struct {
 	  "only these: swap-in, swap-cache, file-read, …" },
 	{ PRINTS | GATES, 0, "mode", "MODE", set_mode,
 	  "only faults in user or in kernel mode (default: all)" },
-	{ PRINTS, 0, "no-stacks", NULL, set_no_stacks, "list functions alone, no call stacks" },
+	{ PRINTS & ~DIFF, 0, "no-stacks", NULL, set_no_stacks,
+	  "list functions alone, no call stacks" },
 	{ REPORTS, 0, "slow", "USEC", set_slow,
 	  "record faults that take so long one by one (default 1000)" },
 	{ MEASURES, 0, "tier", "TIER", set_tier,

@@ -89,3 +89,12 @@ int options_check_record(struct options *o, bool dashes)
 	}
 	return options_check_run(o, dashes);
 }
+
+int options_check_diff(struct options *o, bool dashes)
+{
+	(void)dashes;
+	if (o->sink->compare)
+		return 0;
+	log_error("faultprof diff has no format '%s'; there are text, json", o->sink->name);
+	return -EINVAL;
+}

@@ -5,7 +5,8 @@
 
 #include "options.h"
 
-/* All return an exit status, or -errno; they have told why. */
+/* All return an exit status, or -errno. They have told why; 1: what was given is not whole, and was
+ * used as far as it is. */
 
 /* A run, with its report, its recording, or both. */
 int session_run(const struct options *options);
@@ -23,6 +24,10 @@ typedef int (*session_measured_fn)(void *arg, const struct measured *measured);
 int session_measure(const struct options *options, session_measured_fn measured, void *arg);
 /* The report of a recording. */
 int session_report(const struct options *options);
+/* A recording, and the files that name its faults elsewhere, in one. */
+int session_archive(const struct options *options);
+/* Two recordings side by side. */
+int session_diff(const struct options *options);
 /* Runs, or recordings, against a baseline or budgets. */
 int session_gate(const struct options *options);
 /* The same into a baseline. */

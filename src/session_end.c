@@ -41,6 +41,7 @@ void end_catch(const struct command *command)
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is a write error like others */
 	command_pid = command->pid;
 	if (command->pid)
 		sigaction(SIGCHLD, &child, NULL);

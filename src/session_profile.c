@@ -128,17 +128,19 @@ int profile_complete(struct profile *profile, const struct finished *f)
 	return r ? r : name_targets(profile, f);
 }
 
-int profile_print(const struct profile *profile, const struct options *options,
-		  struct output *output)
+static struct sink_options sink_options_of(const struct options *options)
 {
 	const char *no_color = getenv("NO_COLOR");
-	struct sink_options how = {
+
+	return (struct sink_options){
 		.top = options->top,
 		.stacks = options->stacks,
 		.color = !options->output && isatty(STDOUT_FILENO) && !(no_color && *no_color),
 	};
-	int r = options->sink->write(profile, &how, output->file);
+}
 
+static int finish(int r, const struct options *options, struct output *output)
+{
 	if (!r)
 		r = output_commit(output);
 	/* Who reads through a pipe, and ends, has what it wanted. */
@@ -146,4 +148,20 @@ int profile_print(const struct profile *profile, const struct options *options,
 		log_error("cannot write the report to %s: %s",
 			  options->output ? options->output : "standard output", strerror(-r));
 	return r;
+}
+
+int profile_print(const struct profile *profile, const struct options *options,
+		  struct output *output)
+{
+	const struct sink_options how = sink_options_of(options);
+
+	return finish(options->sink->write(profile, &how, output->file), options, output);
+}
+
+int diff_print(const struct comparison *comparison, const struct options *options,
+	       struct output *output)
+{
+	const struct sink_options how = sink_options_of(options);
+
+	return finish(options->sink->compare(comparison, &how, output->file), options, output);
 }

@@ -7,6 +7,7 @@
 #include "base/output.h"
 #include "collect/collector.h"
 #include "collect/procfs.h"
+#include "model/comparison.h"
 #include "model/tally.h"
 #include "options.h"
 #include "symbolize/symbolize.h"
@@ -32,5 +33,7 @@ int profile_complete(struct profile *profile, const struct finished *finished);
 /* Writes the report that the options want. 0, or -errno after it has told why. */
 int profile_print(const struct profile *profile, const struct options *options,
 		  struct output *output);
+int diff_print(const struct comparison *comparison, const struct options *options,
+	       struct output *output);
 
 #endif

@@ -2,19 +2,22 @@
 #include "session_replay.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/grow.h"
 #include "base/log.h"
 #include "session_profile.h"
+#include "symbolize/resolve.h"
 
-#define MISSING_LISTED 8 /* binaries that are not here */
+#define MISSING_LISTED 8 /* binaries whose file is not here */
 
 static int on_run(void *arg, const struct recording_run *run)
 {
 	struct replay *replay = arg;
 	const struct options *o = replay->options;
 
-	replay->profile.begin_ns = replay->told_ns = run->begin_ns;
+	replay->profile.begin_ns = run->begin_ns;
 	replay->keeper = (struct keeper){
 		.kinds = o->kinds & run->kinds,
 		.modes = o->modes & run->modes,
@@ -26,32 +29,9 @@ static int on_run(void *arg, const struct recording_run *run)
 	return replay->keeper.kinds && replay->keeper.modes ? 0 : -ENOMSG;
 }
 
-/* An interval is in the window of its beginning. */
-static bool in_window(const struct replay *replay)
-{
-	const struct replay_window *window = &replay->window;
-
-	return !window->to_ns ||
-	       (replay->told_ns >= window->from_ns && replay->told_ns < window->to_ns);
-}
-
-static int on_tick(void *arg, uint64_t time_ns, const struct collect_counts *counts)
-{
-	struct replay *replay = arg;
-
-	(void)counts;
-	if (in_window(replay))
-		replay->covered_ns += time_ns - replay->told_ns;
-	replay->told_ns = time_ns;
-	return 0;
-}
-
 static int on_fault(void *arg, const struct fault *fault, const struct object_answer *answer)
 {
 	struct replay *replay = arg;
-
-	if (!in_window(replay))
-		return 0;
 
 	return keeper_wants(&replay->keeper, fault) ? keeper_add(&replay->keeper, fault, answer)
 						    : 0;
@@ -86,6 +66,14 @@ static int on_warning(void *arg, const char *text)
 	struct replay *replay = arg;
 
 	return profile_warn(&replay->profile, "%s", text);
+}
+
+static int on_tick(void *arg, uint64_t time_ns, const struct collect_counts *counts)
+{
+	struct replay *replay = arg;
+
+	(void)counts;
+	return replay->tick ? replay->tick(replay->tick_arg, replay, time_ns) : 0;
 }
 
 /* ---- what cannot be read ---- */
@@ -147,71 +135,92 @@ static int tell_end(struct replay *replay)
 	return 1;
 }
 
-/* ---- what is not here ---- */
+/* ---- the files of its binaries ---- */
 
-/* Code that could be read when it was recorded. */
-static const struct binary *missing_at(const struct tally_entry *entry, unsigned int at)
+static bool is_used(const struct replay *replay, const struct binary *binary)
+{
+	for (size_t i = 0; i < replay->nr_used; i++)
+		if (replay->used[i] == binary)
+			return true;
+	return false;
+}
+
+static int use_address(struct replay *replay, const struct tally_entry *entry, unsigned int at)
 {
 	uint64_t ip = entry->key.ip[at];
 	const struct region *region =
 		ip ? image_find(entry->key.image, ip - (at > 0), entry->time_ns) : NULL;
 	const struct binary *binary = region ? region->binary : NULL;
 
-	return binary && binary->fd < 0 && binary->path[0] != '[' &&
-			       (binary->build_id || binary->size)
-		       ? binary
-		       : NULL;
+	if (!binary || binary->path[0] == '[' || is_used(replay, binary))
+		return 0;
+	if (grow(&replay->used, replay->nr_used, sizeof(binary)))
+		return -ENOMEM;
+	replay->used[replay->nr_used++] = binary;
+	return 0;
 }
 
-static void warn_missing(struct replay *replay)
+static const char *debug_dir(const struct replay *replay)
 {
-	const struct binary *listed[MISSING_LISTED];
-	size_t nr = 0, known;
+	return replay->options->debug_dir ? replay->options->debug_dir : replay->directory;
+}
 
-	for (const struct tally_entry *entry = replay->tally.first; entry; entry = entry->hh.next) {
-		for (unsigned int i = 0; nr < MISSING_LISTED && i < entry->key.nr_ips; i++) {
-			const struct binary *binary = missing_at(entry, i);
+static void open_files(struct replay *replay)
+{
+	for (struct binary *binary = replay->recording.binaries.first; binary;
+	     binary = binary->next)
+		if (binary->fd < 0)
+			symbolizer_find(binary, debug_dir(replay));
+}
 
-			for (known = 0; known < nr && listed[known] != binary;)
-				known++;
-			if (!binary || known < nr)
-				continue;
-			listed[nr++] = binary;
-			profile_warn(&replay->profile,
-				     "names of code in %s: its file is not here (build ID %s); "
-				     "--debug-dir says where it is",
-				     binary->path, binary->build_id ? binary->build_id : "none");
-		}
+int replay_find_files(struct replay *replay)
+{
+	int r = 0;
+
+	open_files(replay);
+	for (const struct tally_entry *entry = replay->tally.first; entry; entry = entry->hh.next)
+		for (unsigned int i = 0; !r && i < entry->key.nr_ips; i++)
+			r = use_address(replay, entry, i);
+	return r;
+}
+
+/* What could not be read when it was recorded either is not missed. */
+static int warn_missing(struct replay *replay)
+{
+	unsigned int told = 0;
+	int r = 0;
+
+	for (size_t i = 0; !r && i < replay->nr_used; i++) {
+		const struct binary *binary = replay->used[i];
+
+		if (binary->fd >= 0 || !(binary->build_id || binary->size) ||
+		    told++ >= MISSING_LISTED)
+			continue;
+		r = profile_warn(&replay->profile,
+				 "names of code in %s: its file is not here (build ID %s); "
+				 "--debug-dir says where it is",
+				 binary->path, binary->build_id ? binary->build_id : "none");
 	}
+	return r;
 }
 
-static int complete(struct replay *replay)
+int replay_resolve(struct replay *replay, struct profile *profile)
 {
-	struct recording *recording = &replay->recording;
-	int r = symbolizer_new(&replay->symbolizer);
-
-	if (r)
-		return r;
-	for (struct binary *binary = recording->binaries.first; binary; binary = binary->next)
-		symbolizer_find(binary, replay->options->debug_dir);
-	warn_missing(replay);
-	return profile_complete(&replay->profile, &(struct finished){
-							  .tier = recording->run.tier,
-							  .description = recording->run.description,
-							  .kinds = replay->keeper.kinds,
-							  .modes = replay->keeper.modes,
-							  .counts = &recording->counts,
-							  .images = recording->images.first,
-							  .added = &recording->added,
-							  .command = recording->run.command,
-							  .cut_stacks = replay->keeper.cut_stacks,
-							  .symbolizer = replay->symbolizer,
-							  .tally = &replay->tally,
-						  });
+	open_files(replay);
+	return resolve_tally(replay->symbolizer, &replay->tally, profile);
 }
 
-static int read_window(struct replay *ret, const char *path, const struct options *options,
-		       const struct replay_window *window)
+static int set_directory(struct replay *replay)
+{
+	const char *slash = strrchr(replay->path, '/');
+
+	replay->directory =
+		slash ? strndup(replay->path, (size_t)(slash - replay->path) + 1) : strdup(".");
+	return replay->directory ? 0 : -ENOMEM;
+}
+
+int replay_open(struct replay *ret, const char *path, const struct options *options,
+		replay_tick_fn tick, void *tick_arg)
 {
 	const struct recording_visitor visitor = {
 		.arg = ret,
@@ -225,33 +234,47 @@ static int read_window(struct replay *ret, const char *path, const struct option
 	};
 	int r;
 
-	*ret = (struct replay){ .options = options, .path = path, .window = *window };
-	r = profile_init(&ret->profile);
-	return r ? r : recording_read(path, &visitor, &ret->recording);
-}
-
-int replay_read(struct replay *ret, const char *path, const struct options *options)
-{
-	int r = read_window(ret, path, options, &(struct replay_window){ 0 }), state;
-
+	*ret = (struct replay){
+		.options = options, .path = path, .tick = tick, .tick_arg = tick_arg
+	};
+	r = set_directory(ret);
+	if (!r)
+		r = symbolizer_new(&ret->symbolizer);
+	if (!r)
+		symbolizer_set_debug_dir(ret->symbolizer, debug_dir(ret));
+	if (!r)
+		r = profile_init(&ret->profile);
+	if (!r)
+		r = recording_read(path, &visitor, &ret->recording);
 	if (r)
 		return tell(ret, r);
 	ret->profile.end_ns = ret->recording.end_ns;
-	state = tell_end(ret);
-	r = complete(ret);
-	return r ? tell(ret, r) : state;
+	return tell_end(ret);
 }
 
-int replay_read_part(struct replay *ret, const char *path, const struct options *options,
-		     const struct replay_window *window)
+int replay_complete(struct replay *replay)
 {
-	int r = read_window(ret, path, options, window);
+	const struct recording *recording = &replay->recording;
+	int r = replay_find_files(replay);
 
-	if (!r) {
-		ret->profile.end_ns = ret->profile.begin_ns + ret->covered_ns;
-		r = complete(ret);
-	}
-	return tell(ret, r);
+	if (!r)
+		r = warn_missing(replay);
+	if (r)
+		return tell(replay, r);
+	r = profile_complete(&replay->profile, &(struct finished){
+						       .tier = recording->run.tier,
+						       .description = recording->run.description,
+						       .kinds = replay->keeper.kinds,
+						       .modes = replay->keeper.modes,
+						       .counts = &recording->counts,
+						       .images = recording->images.first,
+						       .added = &recording->added,
+						       .command = recording->run.command,
+						       .cut_stacks = replay->keeper.cut_stacks,
+						       .symbolizer = replay->symbolizer,
+						       .tally = &replay->tally,
+					       });
+	return tell(replay, r);
 }
 
 void replay_release(struct replay *replay)
@@ -260,4 +283,6 @@ void replay_release(struct replay *replay)
 	tally_release(&replay->tally);
 	profile_release(&replay->profile);
 	recording_release(&replay->recording);
+	free(replay->used);
+	free(replay->directory);
 }

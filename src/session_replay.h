@@ -8,31 +8,37 @@
 #include "session_keep.h"
 #include "symbolize/symbolize.h"
 
-/* A part of a run; all zeros: all of it. */
-struct replay_window {
-	uint64_t from_ns, to_ns; /* CLOCK_MONOTONIC; whole intervals of the recording */
-};
+struct replay;
+/* An interval is over. A nonzero return ends the reading. */
+typedef int (*replay_tick_fn)(void *arg, struct replay *replay, uint64_t time_ns);
 
 struct replay {
 	const struct options *options;
 	const char *path;
+	char *directory; /* in which it is; owned */
 	struct recording recording;
 	struct symbolizer *symbolizer;
-	struct replay_window window;
-	uint64_t told_ns;    /* up to here, all was told */
-	uint64_t covered_ns; /* of that, in the window */
+	replay_tick_fn tick;
+	void *tick_arg;
 	struct keeper keeper;
 	struct tally tally;
-	struct profile profile; /* complete; private until then */
+	struct profile profile;	    /* without names so far */
+	const struct binary **used; /* in which addresses of the tally lie; those with a file that
+				     * is here are open */
+	size_t nr_used;
 };
 
-/* Reads the recording at @path, of the faults that @options want. 0; 1: it was cut off or is
- * damaged, and the profile is of what is whole; or -errno. It has told why, also of 1. @ret is to
- * be released in any case. */
-int replay_read(struct replay *ret, const char *path, const struct options *options);
-/* Only what happened in @window, without a word on what is not whole. */
-int replay_read_part(struct replay *ret, const char *path, const struct options *options,
-		     const struct replay_window *window);
+/* Reads the recording at @path, of the faults that @options want; @tick may be NULL. 0; 1: it was
+ * cut off or is damaged, and this is what is whole of it; or -errno. It has told why, also of 1.
+ * @ret is to be released in any case. */
+int replay_open(struct replay *ret, const char *path, const struct options *options,
+		replay_tick_fn tick, void *tick_arg);
+/* Fills in used. 0 or -ENOMEM. */
+int replay_find_files(struct replay *replay);
+/* Names all that is in the tally, and adds it to @profile. 0 or -ENOMEM. */
+int replay_resolve(struct replay *replay, struct profile *profile);
+/* Names all, and completes the profile. 0, or -errno after it has told why. */
+int replay_complete(struct replay *replay);
 void replay_release(struct replay *replay);
 
 #endif

@@ -19,10 +19,12 @@ int session_report(const struct options *options)
 		log_error("cannot write %s: %s", options->output, strerror(-r));
 		return r;
 	}
-	state = replay_read(&replay, options->nr_files ? options->files[0] : RECORDING_DEFAULT,
-			    options);
+	state = replay_open(&replay, options->nr_files ? options->files[0] : RECORDING_DEFAULT,
+			    options, NULL, NULL);
+	r = state < 0 ? state : replay_complete(&replay);
 	how.stacks = replay.keeper.stacks;
-	r = state < 0 ? state : profile_print(&replay.profile, &how, &output);
+	if (!r)
+		r = profile_print(&replay.profile, &how, &output);
 	output_abort(&output);
 	replay_release(&replay);
 	return r ? r : state;

@@ -19,7 +19,8 @@
 #include "session.h"
 #include "session_replay.h"
 
-/* Of a single recording: so many parts, of no less than that. */
+/* A single recording tells how it scatters by its parts: so many, of no less than that. The longer
+ * they are, the less does what goes on for a while look like several accidents. */
 #define MIN_PARTS 3
 #define MAX_PARTS 10
 #define LEAST_PART_S 1
@@ -218,8 +219,15 @@ static int measure_runs(const struct options *options, struct sample *ret)
 
 /* ---- recordings ---- */
 
-static int add_profile(const struct options *options, const struct replay *replay, double share,
-		       struct sample *ret)
+/* A recording as runs: whole, or in parts. */
+struct taking {
+	const struct options *options;
+	struct sample *sample;
+	double seconds, part_s; /* of the run, and of a part of it */
+	uint64_t begin_ns;	/* of the part; 0: the run begins */
+};
+
+static int add_part(struct taking *t, struct replay *replay, struct profile *profile)
 {
 	const struct recording_run *run = &replay->recording.run;
 	struct sample_origin origin = { .tier = run->tier,
@@ -227,55 +235,101 @@ static int add_profile(const struct options *options, const struct replay *repla
 	int r;
 
 	sample_kernel_text(&origin, run->release, run->machine);
-	r = sample_add_profile(ret, &replay->profile, &origin);
-	if (r)
-		log_error("out of memory");
-	else
-		ret->runs[ret->nr_runs - 1].work = options->gate.work * share;
-	return r;
-}
-
-static unsigned int parts_of(double seconds)
-{
-	double parts = seconds / LEAST_PART_S;
-
-	return parts >= MAX_PARTS ? MAX_PARTS : parts >= MIN_PARTS ? (unsigned int)parts : 1;
-}
-
-/* A single run tells how it scatters by its parts: few and long ones, so that what goes on for a
- * while is in one of them. */
-static int add_parts(const struct options *options, const char *path, const struct replay *whole,
-		     struct sample *ret)
-{
-	uint64_t begin_ns = whole->profile.begin_ns, all_ns = whole->profile.end_ns - begin_ns;
-	unsigned int parts = parts_of((double)all_ns / 1e9);
-	int r = 0;
-
-	if (parts == 1)
-		return add_profile(options, whole, 1, ret);
-	log_info("%s: its scatter is that of %u parts of it", path, parts);
-	for (unsigned int i = 0; !r && i < parts; i++) {
-		struct replay_window window = { begin_ns + all_ns * i / parts,
-						begin_ns + all_ns * (i + 1) / parts };
-		struct replay part;
-
-		r = replay_read_part(&part, path, options, &window);
-		if (!r)
-			r = add_profile(options, &part, (double)part.covered_ns / (double)all_ns,
-					ret);
-		replay_release(&part);
-	}
-	return r;
-}
-
-static int read_recording(const struct options *options, const char *path, struct sample *ret)
-{
-	struct replay replay;
-	int r = replay_read(&replay, path, options);
-
+	r = sample_add_profile(t->sample, profile, &origin);
 	if (!r)
-		r = options->nr_files == 1 ? add_parts(options, path, &replay, ret)
-					   : add_profile(options, &replay, 1, ret);
+		t->sample->runs[t->sample->nr_runs - 1].work =
+			t->options->gate.work * profile_seconds(profile) / t->seconds;
+	return r;
+}
+
+static int end_part(struct taking *t, struct replay *replay, uint64_t now_ns)
+{
+	struct profile part;
+	int r = profile_init(&part);
+
+	if (r)
+		return r;
+	part.begin_ns = t->begin_ns;
+	part.end_ns = now_ns;
+	part.kernel_unseen = !replay->recording.counts.kernel_seen;
+	if (replay->keeper.kinds != (1U << FP_NR_KINDS) - 1)
+		part.only_kinds = replay->keeper.kinds;
+	if (replay->keeper.modes != (1U << FP_NR_MODES) - 1)
+		part.only_modes = replay->keeper.modes;
+	r = replay_resolve(replay, &part);
+	if (!r)
+		profile_finish(&part);
+	if (!r)
+		r = add_part(t, replay, &part);
+	profile_release(&part);
+	tally_release(&replay->tally);
+	t->begin_ns = now_ns;
+	return r;
+}
+
+/* The last part takes what is left. */
+static int on_tick(void *arg, struct replay *replay, uint64_t time_ns)
+{
+	struct taking *t = arg;
+	uint64_t end_ns = replay->profile.begin_ns + (uint64_t)(t->seconds * 1e9);
+
+	if (!t->begin_ns)
+		t->begin_ns = replay->profile.begin_ns;
+	if ((double)(time_ns - t->begin_ns) < .95 * t->part_s * 1e9 ||
+	    (double)(end_ns - time_ns) < .95 * t->part_s * 1e9)
+		return 0;
+	return end_part(t, replay, time_ns);
+}
+
+/* 0: it is not to be cut. What cannot be read is told later. */
+static double find_parts(const char *path, struct taking *t)
+{
+	const struct recording_visitor nobody = { 0 };
+	struct recording recording;
+	double parts = 0;
+
+	if (!recording_read(path, &nobody, &recording) && recording.end_ns > recording.run.begin_ns)
+		t->seconds = (double)(recording.end_ns - recording.run.begin_ns) / 1e9;
+	recording_release(&recording);
+	if (t->options->nr_files == 1)
+		parts = t->seconds / LEAST_PART_S;
+	parts = parts > MAX_PARTS ? MAX_PARTS : parts;
+	t->part_s = parts >= MIN_PARTS ? t->seconds / parts : 0;
+	return t->part_s;
+}
+
+/* Its programs, and what it lost, are known at the end. */
+static int finish_parts(struct taking *t, struct replay *replay)
+{
+	struct sample_run *last;
+	int r = end_part(t, replay, replay->profile.end_ns);
+
+	for (size_t i = 0; !r && i < replay->profile.nr_targets; i++)
+		r = sample_add_program(t->sample, replay->profile.targets[i].comm, NULL);
+	if (r)
+		return r;
+	last = &t->sample->runs[t->sample->nr_runs - 1];
+	for (unsigned int i = 0; i < FP_NR_LOSSES; i++)
+		last->lost += loss_counts(i) ? replay->recording.counts.lost[i] : 0;
+	return 0;
+}
+
+static int take_recording(struct taking *t, const char *path)
+{
+	bool cut = find_parts(path, t) > 0;
+	struct replay replay;
+	int r = replay_open(&replay, path, t->options, cut ? on_tick : NULL, t);
+
+	if (cut && !r) {
+		r = finish_parts(t, &replay);
+		log_info("%s: its scatter is that of %zu parts of it", path, t->sample->nr_runs);
+	} else if (!r) {
+		r = replay_complete(&replay);
+		if (!r)
+			r = add_part(t, &replay, &replay.profile);
+	}
+	if (r == -ENOMEM)
+		log_error("out of memory");
 	replay_release(&replay);
 	/* It told that it is not whole: counts of half a run are none. */
 	return r > 0 ? -EBADMSG : r;
@@ -291,7 +345,7 @@ static int read_runs(const struct options *options, const char *path, struct sam
 	if (first != '{') {
 		if (in)
 			fclose(in);
-		return read_recording(options, path, ret);
+		return take_recording(&(struct taking){ .options = options, .sample = ret }, path);
 	}
 	rewind(in);
 	r = baseline_read(in, ret, why, sizeof(why));

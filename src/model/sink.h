@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-#include "model/profile.h"
+#include "model/comparison.h"
 
 struct sink_options {
 	unsigned int top; /* rows a table; 0: all */
@@ -19,6 +19,9 @@ struct sink {
 	unsigned int top; /* rows a table unless the user says; 0: all */
 	/* Returns 0 or -errno; a write error stays in ferror(@out). */
 	int (*write)(const struct profile *profile, const struct sink_options *options, FILE *out);
+	/* The same, of two runs side by side; NULL: it has no form for that. */
+	int (*compare)(const struct comparison *comparison, const struct sink_options *options,
+		       FILE *out);
 };
 
 extern const struct sink sink_text, sink_json, sink_folded;

@@ -318,4 +318,5 @@ const struct sink sink_json = {
 	.name = "json",
 	.help = "everything, for other programs (schema faultprof/1)",
 	.write = write_json,
+	.compare = diff_json,
 };

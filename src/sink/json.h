@@ -29,4 +29,7 @@ void end_array(const struct array *array);
 json_t *shares_json(const struct profile_symbol *symbol);
 int put_objects_json(const struct profile *profile, const struct sink_options *options, FILE *out);
 
+/* json_diff.c: as struct sink's compare. */
+int diff_json(const struct comparison *comparison, const struct sink_options *options, FILE *out);
+
 #endif

@@ -51,4 +51,7 @@ void put_symbols(const struct report *report);
 void put_objects(const struct report *report);
 void put_connections(const struct report *report);
 
+/* text_diff.c: as struct sink's compare. */
+int diff_text(const struct comparison *comparison, const struct sink_options *options, FILE *out);
+
 #endif

@@ -143,4 +143,5 @@ const struct sink sink_text = {
 	.help = "the report for people (default)",
 	.top = 20,
 	.write = write_text,
+	.compare = diff_text,
 };

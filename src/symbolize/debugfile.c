@@ -41,14 +41,13 @@ static bool same_id(const struct elf_file *file, const uint8_t *id, size_t n)
 	return elf_file_build_id(file, &other) == n && !memcmp(id, other, n);
 }
 
-static int by_build_id(const uint8_t *id, size_t n, struct elf_file *ret)
+static int below(const char *root, const uint8_t *id, size_t n, struct elf_file *ret)
 {
-	char path[sizeof(DEBUG_ROOT "/.build-id//.debug") + 2 * 64];
-	int length, r;
+	char path[PATH_MAX];
+	int length = snprintf(path, sizeof(path), "%s/.build-id/%02x/", root, id[0]), r;
 
-	if (n < 2)
-		return -ENOENT;
-	length = sprintf(path, DEBUG_ROOT "/.build-id/%02x/", id[0]);
+	if ((size_t)length + 2 * n + sizeof(".debug") > sizeof(path))
+		return -ENAMETOOLONG;
 	for (size_t i = 1; i < n; i++)
 		length += sprintf(path + length, "%02x", id[i]);
 	strcpy(path + length, ".debug");
@@ -59,6 +58,18 @@ static int by_build_id(const uint8_t *id, size_t n, struct elf_file *ret)
 		return 0;
 	elf_file_close(ret);
 	return -ENOENT;
+}
+
+static int by_build_id(const struct elf_file *file, const uint8_t *id, size_t n,
+		       struct elf_file *ret)
+{
+	int r = -ENOENT;
+
+	if (n < 2)
+		return r;
+	if (file->debug_dir)
+		r = below(file->debug_dir, id, n, ret);
+	return r ? below(DEBUG_ROOT, id, n, ret) : r;
 }
 
 static bool checksum_is(const struct elf_file *file, uint32_t wanted)
@@ -138,9 +149,13 @@ int debug_file_open(const struct elf_file *file, const char *path, struct elf_fi
 	const uint8_t *id;
 	size_t n = elf_file_build_id(file, &id);
 
-	if (n && !by_build_id(id, n, ret))
-		return 0;
-	return by_link(file, path, ret);
+	int r = n ? by_build_id(file, id, n, ret) : -ENOENT;
+
+	if (r < 0)
+		r = by_link(file, path, ret);
+	if (!r)
+		ret->debug_dir = file->debug_dir;
+	return r;
 }
 
 int debug_file_open_alt(const struct elf_file *file, struct elf_file *ret)
@@ -156,7 +171,7 @@ int debug_file_open_alt(const struct elf_file *file, struct elf_file *ret)
 	end = strnlen((const char *)data, size);
 	if (!end || end + 1 >= size || end >= PATH_MAX || size - end - 1 > 64)
 		return -ENOENT;
-	if (!by_build_id(data + end + 1, size - end - 1, ret))
+	if (!by_build_id(file, data + end + 1, size - end - 1, ret))
 		return 0;
 	if (data[0] == '/') {
 		memcpy(path, data, end + 1);

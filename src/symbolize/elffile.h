@@ -9,10 +9,11 @@
 #include <stdint.h>
 
 struct elf_file {
-	Elf *elf;      /* NULL: not open */
-	int fd;	       /* owned; -1: in memory */
-	void *memory;  /* owned; NULL: a file */
-	uint64_t size; /* bytes */
+	Elf *elf;	       /* NULL: not open */
+	int fd;		       /* owned; -1: in memory */
+	void *memory;	       /* owned; NULL: a file */
+	uint64_t size;	       /* bytes */
+	const char *debug_dir; /* where its debug files may be, beside DEBUG_ROOT; NULL: nowhere */
 };
 
 #define ELF_FILE_CLOSED  \
@@ -45,7 +46,8 @@ int elf_file_address(const struct elf_file *file, uint64_t offset, uint64_t *ret
 /* Length of the build ID, 0: none. @id lives as long as @file. */
 size_t elf_file_build_id(const struct elf_file *file, const uint8_t **id);
 
-/* recorded.c: is it @hex? */
+/* recorded.c: the build ID in hex, from malloc. NULL: it has none, or out of memory. */
+char *build_id_hex(const struct elf_file *file);
 bool build_id_is(const struct elf_file *file, const char *hex);
 
 #define DEBUG_ROOT "/usr/lib/debug"

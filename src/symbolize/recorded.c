@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -11,20 +12,24 @@
 #include "symbolize/elffile.h"
 #include "symbolize/symbolize.h"
 
-bool build_id_is(const struct elf_file *file, const char *hex)
+char *build_id_hex(const struct elf_file *file)
 {
 	const uint8_t *id;
 	size_t n = elf_file_build_id(file, &id);
-	char byte[3];
+	char *hex = n ? malloc(2 * n + 1) : NULL;
 
-	if (!n || strlen(hex) != 2 * n)
-		return false;
-	for (size_t i = 0; i < n; i++) {
-		snprintf(byte, sizeof(byte), "%02x", id[i]);
-		if (memcmp(byte, hex + 2 * i, 2))
-			return false;
-	}
-	return true;
+	for (size_t i = 0; hex && i < n; i++)
+		sprintf(hex + 2 * i, "%02x", id[i]);
+	return hex;
+}
+
+bool build_id_is(const struct elf_file *file, const char *hex)
+{
+	char *own = build_id_hex(file);
+	bool is = own && !strcmp(own, hex);
+
+	free(own);
+	return is;
 }
 
 /* Without a build ID, it is the same one when nothing changed it. */
@@ -75,5 +80,34 @@ int symbolizer_find(struct binary *binary, const char *debug_dir)
 			     binary->build_id, binary->build_id + 2) < (int)sizeof(path))
 			r = try_path(binary, path);
 	}
+	return r;
+}
+
+static int tell(const struct elf_file *file, const char *build_id, symbolizer_file_fn fn, void *arg)
+{
+	char *own = build_id ? NULL : build_id_hex(file);
+	int r = build_id || own ? fn(arg, file->fd, build_id ? build_id : own) : 0;
+
+	free(own);
+	return r;
+}
+
+int symbolizer_debug_files(const struct binary *binary, const char *debug_dir,
+			   symbolizer_file_fn fn, void *arg)
+{
+	struct elf_file file, debug = ELF_FILE_CLOSED, alt;
+	int r = elf_file_open(binary->fd, &file);
+
+	if (r)
+		return 0;
+	file.debug_dir = debug_dir;
+	if (!debug_file_open(&file, binary->path, &debug))
+		r = tell(&debug, binary->build_id, fn, arg);
+	if (!r && !debug_file_open_alt(debug.elf ? &debug : &file, &alt)) {
+		r = tell(&alt, NULL, fn, arg);
+		elf_file_close(&alt);
+	}
+	elf_file_close(&debug);
+	elf_file_close(&file);
 	return r;
 }

@@ -29,6 +29,7 @@ struct place {
 struct symbolizer {
 	struct module *modules;
 	struct strings strings;
+	const char *debug_dir;
 };
 
 int symbolizer_new(struct symbolizer **ret)
@@ -39,6 +40,11 @@ int symbolizer_new(struct symbolizer **ret)
 		return -ENOMEM;
 	*ret = symbolizer;
 	return 0;
+}
+
+void symbolizer_set_debug_dir(struct symbolizer *symbolizer, const char *directory)
+{
+	symbolizer->debug_dir = directory;
 }
 
 static void module_free(struct module *module)
@@ -121,6 +127,7 @@ struct module *symbolizer_module(struct symbolizer *symbolizer, const struct bin
 		module = module_new(symbolizer, &key, binary);
 	if (module && !module->elf_tried) {
 		module_open(module, binary);
+		module->elf.debug_dir = symbolizer->debug_dir;
 		find_copy(symbolizer, module);
 	}
 	return module && module->same ? module->same : module;
@@ -286,17 +293,10 @@ unsigned int symbolizer_frames(struct symbolizer *symbolizer, const struct binar
 const char *symbolizer_build_id(struct symbolizer *symbolizer, const struct binary *binary)
 {
 	struct module *module = binary ? symbolizer_module(symbolizer, binary) : NULL;
-	const uint8_t *id;
-	size_t n;
 
 	if (binary && binary->build_id)
 		return binary->build_id;
-	if (!module)
-		return NULL;
-	n = module->build_id ? 0 : elf_file_build_id(&module->elf, &id);
-	if (n)
-		module->build_id = malloc(2 * n + 1);
-	for (size_t i = 0; n && module->build_id && i < n; i++)
-		sprintf(module->build_id + 2 * i, "%02x", id[i]);
-	return module->build_id;
+	if (module && !module->build_id)
+		module->build_id = build_id_hex(&module->elf);
+	return module ? module->build_id : NULL;
 }

@@ -12,6 +12,9 @@ struct symbolizer;
 
 int symbolizer_new(struct symbolizer **ret);
 void symbolizer_free(struct symbolizer *symbolizer);
+/* Before the first name is asked for: debug information may be there, too, by build ID. @directory
+ * stays the caller's; NULL: nowhere. */
+void symbolizer_set_debug_dir(struct symbolizer *symbolizer, const char *directory);
 
 /* Names the instruction at file offset @offset of @binary (NULL: gives one "[unknown]" frame).
  * Writes up to @max frames, innermost inlined function first, the physical function last, and
@@ -26,8 +29,16 @@ unsigned int symbolizer_frames(struct symbolizer *symbolizer, const struct binar
 const char *symbolizer_build_id(struct symbolizer *symbolizer, const struct binary *binary);
 
 /* Opens the file that @binary was when it was recorded: by its path, or by its build ID below
- * @debug_dir (NULL: none) and /usr/lib/debug. 0, or -errno: it is not there any more, or not here. */
+ * @debug_dir (NULL: none) and /usr/lib/debug. 0, or -errno: it is not there any more, or not here.
+ */
 int symbolizer_find(struct binary *binary, const char *debug_dir);
+
+/* A nonzero return ends the walk, which returns it. */
+typedef int (*symbolizer_file_fn)(void *arg, int fd, const char *build_id);
+/* The files with separate debug information for @binary, which is open: those of which the build ID
+ * says that they belong to it. */
+int symbolizer_debug_files(const struct binary *binary, const char *debug_dir,
+			   symbolizer_file_fn fn, void *arg);
 
 /* Unwinds @raw through the mappings of @image, as they were at @time_ns. Writes up to @max
  * instruction pointers, and for each the rule that leads on from it (flag FP_RULE_OWN set where the

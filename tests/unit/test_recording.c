@@ -383,7 +383,9 @@ static int replay(struct replay *ret, const struct options *options)
 	int err = dup(2), r;
 
 	assert_non_null(freopen("/dev/null", "w", stderr));
-	r = replay_read(ret, path, options);
+	r = replay_open(ret, path, options, NULL, NULL);
+	if (r >= 0 && replay_complete(ret))
+		r = -ENOMEM;
 	fflush(stderr);
 	dup2(err, 2);
 	close(err);
