@@ -7,7 +7,9 @@ _faultprof() {
 	local options='--pid --comm --cgroup --duration --output --format --top --kind --mode
 		--no-stacks --no-inherit --slow --tier --provider --alloc-min --alloc-fn
 		--haproxy-socket --sites --ring --probe --verbose --version --help'
-	local subcommands='record report'
+	local gate_options='--pid --comm --cgroup --duration --kind --mode --no-inherit --tier --sites --ring
+		--baseline --repeat --work --work-from --per-request --haproxy-socket --verbose --help'
+	local subcommands='record report gate baseline'
 
 	case ${COMP_WORDS[1]} in
 	record) options="${options/ --probe/} --report" ;;
@@ -15,6 +17,8 @@ _faultprof() {
 		options='--output --debug-dir --format --top --kind --mode --no-stacks --verbose
 			--help'
 		;;
+	gate) options="$gate_options --budget --max-ratio --min-rise --level --by --series --confirm --report" ;;
+	baseline) options="$gate_options --keep" ;;
 	esac
 
 	COMPREPLY=()
@@ -54,7 +58,12 @@ _faultprof() {
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -d -- "${cur:-/sys/fs/cgroup/}")
 		;;
-	-o | --output | --report | --haproxy-socket)
+	-o | --output | --report | --haproxy-socket | --baseline | --work-from)
+		if [[ ${COMP_WORDS[1]} == gate && $prev == --report && $cur != *=* ]]; then
+			compopt -o nospace 2>/dev/null
+			mapfile -t COMPREPLY < <(compgen -S = -W 'github summary gitlab junit json' -- "$cur")
+			return
+		fi
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		;;
@@ -67,11 +76,19 @@ _faultprof() {
 	--mode) mapfile -t COMPREPLY < <(compgen -W 'user kernel all' -- "$cur") ;;
 	--provider) mapfile -t COMPREPLY < <(compgen -f -W 'none malloc' -- "$cur") ;;
 	--tier) mapfile -t COMPREPLY < <(compgen -W 'auto fentry tracepoint perf' -- "$cur") ;;
+	--by)
+		word=
+		[[ $cur != *,* ]] || word=${cur%,*},
+		mapfile -t COMPREPLY < <(compgen -P "$word" -W 'total major kind symbol' -- "${cur##*,}")
+		;;
+	--repeat | --keep | --work | --budget | --max-ratio | --min-rise | --level | --series) ;;
 	-d | --duration | --top | --slow | --sites | --ring | --alloc-min | --alloc-fn) ;;
 	*)
 		if ((COMP_CWORD == 1)); then
 			options+=" $subcommands"
-		elif [[ ${COMP_WORDS[1]} == report && $cur != -* ]]; then
+		elif [[ ${COMP_WORDS[1]} == baseline && $COMP_CWORD -eq 2 ]]; then
+			options=update
+		elif [[ ${COMP_WORDS[1]} =~ ^(report|gate|baseline)$ && $cur != -* ]]; then
 			compopt -o filenames 2>/dev/null
 			mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 			return

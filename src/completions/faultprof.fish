@@ -4,9 +4,26 @@
 complete -c faultprof -f
 complete -c faultprof -n __fish_use_subcommand -a record -d 'keep a run in a file'
 complete -c faultprof -n __fish_use_subcommand -a report -d 'print the report of a recording'
-complete -c faultprof -n '__fish_seen_subcommand_from report' -F
+complete -c faultprof -n __fish_use_subcommand -a gate -d 'fail when there are more faults than are allowed'
+complete -c faultprof -n __fish_use_subcommand -a baseline -d 'add runs to a baseline'
+complete -c faultprof -n '__fish_seen_subcommand_from baseline' -a update
+complete -c faultprof -n '__fish_seen_subcommand_from report gate baseline' -F
 complete -c faultprof -n '__fish_seen_subcommand_from report' -l debug-dir -x -d 'where the recorded files are, by build ID' -a '(__fish_complete_directories)'
 complete -c faultprof -n '__fish_seen_subcommand_from record' -l report -r -F -d 'write a report, too, to this file'
+complete -c faultprof -n '__fish_seen_subcommand_from gate baseline' -l baseline -r -F -d 'what is usual'
+complete -c faultprof -n '__fish_seen_subcommand_from gate baseline' -l repeat -x -d 'how many runs'
+complete -c faultprof -n '__fish_seen_subcommand_from gate baseline' -l work -x -d 'units of work that a run does'
+complete -c faultprof -n '__fish_seen_subcommand_from gate baseline' -l work-from -r -F -d 'a file to which the run writes them'
+complete -c faultprof -n '__fish_seen_subcommand_from gate baseline' -l per-request -d 'units are requests that HAProxy had'
+complete -c faultprof -n '__fish_seen_subcommand_from baseline' -l keep -x -d 'how many runs are kept'
+complete -c faultprof -n '__fish_seen_subcommand_from gate' -l budget -x -d 'how many faults there may be: SERIES=N'
+complete -c faultprof -n '__fish_seen_subcommand_from gate' -l max-ratio -x -d 'to how many times of the baseline a rate may rise'
+complete -c faultprof -n '__fish_seen_subcommand_from gate' -l min-rise -x -d 'faults a second more that matter'
+complete -c faultprof -n '__fish_seen_subcommand_from gate' -l level -x -d 'how likely a false alarm may be'
+complete -c faultprof -n '__fish_seen_subcommand_from gate' -l by -x -d 'what is compared' -a '(__fish_append , total major kind symbol)'
+complete -c faultprof -n '__fish_seen_subcommand_from gate' -l series -x -d 'compare this alone'
+complete -c faultprof -n '__fish_seen_subcommand_from gate' -l confirm -d 'run again what seems to have risen'
+complete -c faultprof -n '__fish_seen_subcommand_from gate' -l report -r -d 'a report to a file, too' -a 'github= summary= gitlab= junit= json='
 complete -c faultprof -s p -l pid -x -d 'watch these processes' -a '(__fish_append , (__fish_complete_pids))'
 complete -c faultprof -l comm -x -d 'watch all processes of this name' -a '(ps -eo comm= | sort -u)'
 complete -c faultprof -l cgroup -x -d 'watch all processes in this control group' -a '(__fish_complete_directories)'
