@@ -280,7 +280,7 @@ static void judge_family(struct judging *j, struct gate_row **rows, size_t nr, d
 		struct gate_row *row = rows[i];
 
 		row->share = level / (double)(all ? nr - i : nr);
-		all = all && row->chance <= row->share;
+		all = row->chance <= row->share;
 		if (all && row->ratio > j->rules->max_ratio &&
 		    row->now_rate - row->base_rate >= j->least_rise)
 			row->state = GATE_ROSE;

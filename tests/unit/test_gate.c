@@ -65,6 +65,15 @@ static void add(struct sample *sample, enum fp_kind kind, const char *symbol, do
 	add_scattered(sample, kind, symbol, faults, (double[]){ 1, 1.02, .97, .99, 1.03 });
 }
 
+static void add_in(struct sample *sample, const char *module, enum fp_kind kind, const char *symbol,
+		   double faults)
+{
+	struct sample_series *series = sample_series(sample, SERIES_SYMBOL, kind, module, symbol);
+
+	for (size_t i = 0; i < sample->nr_runs; i++)
+		assert_int_equal(sample_add(series, i, faults), 0);
+}
+
 static const double wildly[] = { .05, 3, .02, .8, 9 };
 
 static struct gate_verdict judged(const struct sample *base, const struct sample *now,
@@ -177,10 +186,43 @@ static void test_function_alone(void **state)
 	sample_release(&now);
 }
 
+/* What would be a rise alone may be chance among many. */
+static void test_many(void **state)
+{
+	struct gate_rules rules = usual;
+	struct gate_verdict verdict;
+	const struct gate_row *found;
+	struct sample base, now;
+	char name[32];
+
+	(void)state;
+	rules.levels = 1 << SERIES_SYMBOL;
+	for (int others = 0; others <= 100; others += 100) {
+		begin(&base, RUNS);
+		begin(&now, RUNS);
+		add(&base, FP_ZERO, "grows", 1000);
+		add(&now, FP_ZERO, "grows", 1172);
+		for (int i = 0; i < others; i++) {
+			snprintf(name, sizeof(name), "other_%d", i);
+			add(&base, FP_ZERO, name, 1000);
+			add(&now, FP_ZERO, name, 1000);
+		}
+		verdict = judged(&base, &now, &rules);
+		found = row(&verdict, "zero in grows (proxy)");
+		assert_true(found->chance < .01 && found->chance > .01 / 100);
+		assert_int_equal(found->state, others ? GATE_WITHIN : GATE_ROSE);
+		assert_true(found->low > (others ? 0 : 1.1) && found->low < (others ? 1.1 : 2));
+		gate_release(&verdict);
+		sample_release(&base);
+		sample_release(&now);
+	}
+}
+
 /* The same faults under another name are no rise; new ones are. */
 static void test_moved(void **state)
 {
 	struct gate_verdict verdict;
+	struct gate_rules rules = usual;
 	struct sample base, now;
 
 	(void)state;
@@ -201,10 +243,15 @@ static void test_moved(void **state)
 	sample_release(&base);
 	sample_release(&now);
 	/* Of another kind, or in another module, it is no move. */
+	rules.levels = 1 << SERIES_SYMBOL;
 	pair(&base, &now, 1000);
 	add(&base, FP_ZERO, "old_name", 500);
 	add(&now, FP_COW, "new_name", 500);
-	expect(&base, &now, &usual, GATE_REGRESSION, "");
+	expect(&base, &now, &rules, GATE_REGRESSION, "");
+	pair(&base, &now, 1000);
+	add(&base, FP_ZERO, "old_name", 500);
+	add_in(&now, "library", FP_ZERO, "new_name", 500);
+	expect(&base, &now, &rules, GATE_REGRESSION, "");
 }
 
 /* What is surely a rise, and of no matter. */
@@ -649,12 +696,12 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_passes),	       cmocka_unit_test(test_regression),
 		cmocka_unit_test(test_function_alone), cmocka_unit_test(test_moved),
-		cmocka_unit_test(test_least_rise),     cmocka_unit_test(test_unit),
-		cmocka_unit_test(test_refusals),       cmocka_unit_test(test_too_short),
-		cmocka_unit_test(test_specs),	       cmocka_unit_test(test_confirm),
-		cmocka_unit_test(test_budgets),	       cmocka_unit_test(test_bad_budgets),
-		cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_merge),
-		cmocka_unit_test(test_corrupt),
+		cmocka_unit_test(test_many),	       cmocka_unit_test(test_least_rise),
+		cmocka_unit_test(test_unit),	       cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_too_short),      cmocka_unit_test(test_specs),
+		cmocka_unit_test(test_confirm),	       cmocka_unit_test(test_budgets),
+		cmocka_unit_test(test_bad_budgets),    cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_merge),	       cmocka_unit_test(test_corrupt),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -163,6 +163,12 @@ static void test_interval(void **state)
 	assert_near(rates_chance(&f, rates_low(&f, .01)), .01, 1e-6);
 	assert_near(1 - rates_chance(&f, rates_high(&f, .01)), .01, 1e-6);
 	assert_true(rates_low(&f, .01) > 1.1 && rates_low(&f, .001) < rates_low(&f, .01));
+	/* Equal counts do not prove that the next one is equal, and zeros not that none will come.
+	 */
+	f = fit((double[]){ 100, 100, 100, 100, 100 }, 5, (double[]){ 104, 104, 104, 104, 104 }, 5);
+	assert_near(f.dispersion, 2. / 6, 1e-12);
+	f = fit(none, 5, now, 5);
+	assert_true(f.df == 4);
 	/* What is new has a ratio above any, and a fall one below 1. */
 	f = fit(none, 5, now, 5);
 	assert_true(isinf(rates_ratio(&f)) && isinf(rates_high(&f, .01)));
