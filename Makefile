@@ -33,6 +33,7 @@ programs = $(filter-out $(1)/provider_%,$(wildcard $(1)/*.c)) # providers are sh
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/%,$(call programs,examples))
 PROVIDERS := $(patsubst examples/%.c,$(BUILD)/%.so,$(wildcard examples/provider_*.c))
 SKELETONS := $(patsubst bpf/%.bpf.c,$(BUILD)/%.skel.h,$(wildcard bpf/*.bpf.c))
+PAGES := $(patsubst src/sink/%,$(BUILD)/%.h,$(wildcard src/sink/*.html))
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/*.c))
 LIVE := $(patsubst tests/live/%.c,$(BUILD)/tests/%,$(call programs,tests/live))
 LIVE_PROVIDERS := $(patsubst tests/live/%.c,$(BUILD)/tests/%.so,$(wildcard tests/live/provider_*.c))
@@ -76,6 +77,13 @@ $(BUILD)/%.skel.h: $(BUILD)/%.bpf.o
 	$(Q)$(BPFTOOL) gen skeleton $< name $* > $@
 
 $(filter $(BUILD)/src/collect/%,$(OBJ)): | $(SKELETONS)
+
+# A page, as a string of C.
+$(BUILD)/%.html.h: src/sink/%.html
+	@mkdir -p $(@D)
+	$(Q)sed 's/[\\"]/\\&/g; s/.*/"&\\n"/' $< > $@
+
+$(BUILD)/src/sink/flamegraph.o: | $(PAGES)
 
 $(BUILD)/%: examples/%.c
 	@mkdir -p $(@D)
@@ -176,7 +184,7 @@ format:
 # it left out is not worth a line for each file.
 lint:
 	@tests/packages lint
-	$(Q)$(MAKE) $(SUB) $(SKELETONS)
+	$(Q)$(MAKE) $(SUB) $(SKELETONS) $(PAGES)
 	@rc=0; \
 	clang-format-14 --dry-run --Werror $(C_FILES) || rc=1; \
 	clang-tidy-14 --quiet --warnings-as-errors='*' $(SRC) $(wildcard examples/*.c) -- -std=gnu11 \

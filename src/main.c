@@ -22,6 +22,13 @@ static int print_version(const struct options *options)
 	return 0;
 }
 
+static int print_formats(const struct options *options)
+{
+	(void)options;
+	options_formats();
+	return 0;
+}
+
 static int print_help(const struct options *options)
 {
 	options_help(options);
@@ -33,11 +40,19 @@ static const struct {
 	int (*act)(const struct options *options); /* an exit status, or -errno; it told why */
 	bool prints;
 } actions[NR_ACTIONS] = {
-	[ACTION_RUN] = { session_run, false },		[ACTION_RECORD] = { session_run, false },
-	[ACTION_ARCHIVE] = { session_archive, false },	[ACTION_REPORT] = { session_report, false },
-	[ACTION_DIFF] = { session_diff, false },	[ACTION_GATE] = { session_gate, true },
-	[ACTION_BASELINE] = { session_baseline, true }, [ACTION_PROBE] = { session_probe, true },
-	[ACTION_VERSION] = { print_version, true },	[ACTION_HELP] = { print_help, true },
+	/* clang-format off */
+	[ACTION_RUN] = { session_run, false },
+	[ACTION_RECORD] = { session_run, false },
+	[ACTION_REPORT] = { session_report, false },
+	[ACTION_ARCHIVE] = { session_archive, false },
+	[ACTION_DIFF] = { session_diff, false },
+	[ACTION_GATE] = { session_gate, true },
+	[ACTION_BASELINE] = { session_baseline, true },
+	[ACTION_PROBE] = { session_probe, true },
+	[ACTION_FORMATS] = { print_formats, true },
+	[ACTION_VERSION] = { print_version, true },
+	[ACTION_HELP] = { print_help, true },
+	/* clang-format on */
 };
 
 int main(int argc, char **argv)

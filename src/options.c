@@ -34,7 +34,7 @@ static const struct subcommand {
 	  "Fail when faults are more than a baseline, or a budget, allows." },
 	{ "baseline", "faultprof baseline update", ACTION_BASELINE, NULL, 0, MAX_RUNS,
 	  options_check_baseline, "Make a baseline for the gate, or add runs to it." },
-	{ "report", "faultprof report", ACTION_REPORT, "[RECORDING]", 0, 1, NULL,
+	{ "report", "faultprof report", ACTION_REPORT, "[RECORDING]", 0, 1, options_check_report,
 	  "Print of a recording what the run would have printed." },
 	{ "archive", "faultprof archive", ACTION_ARCHIVE, "[RECORDING]", 0, 1, NULL,
 	  "Pack a recording with the files that name its faults, for another machine." },
@@ -83,7 +83,8 @@ static const struct {
 	  "write this file, packed as its name says (default: RECORDING.tar.gz)" },
 	{ READS, 0, "debug-dir", "DIRECTORY", set_debug_dir,
 	  "look there, too, for the files that were recorded, by build ID" },
-	{ PRINTS, 0, "format", "FORMAT", set_format, "text (the default), json or folded" },
+	{ PRINTS, 0, "format", "FORMAT", set_format,
+	  "of the report; help lists them (default: text)" },
 	{ PRINTS, 0, "top", "N", set_top,
 	  "rows in each table; 0: all (default: text 20, others all)" },
 	{ PRINTS | GATES, 0, "kind", "KIND[,KIND]", set_kinds,
@@ -119,7 +120,7 @@ static const struct {
 	{ GATE, 0, "budget", "SERIES=N", set_budget,
 	  "so many a run, or with /s, /work: major=0, swap-in:FUNCTION=5/s" },
 	{ GATE, 0, "max-ratio", "RATIO", set_max_ratio,
-	  "how many times the baseline's rate is allowed (default 1.1)" },
+	  "how many times the baseline's rate is allowed (default 1.05)" },
 	{ GATE, 0, "min-rise", "FAULTS", set_min_rise, "and how many more a second (default 1)" },
 	{ GATE, 0, "level", "P", set_level, "how likely a false alarm may be (default 0.01)" },
 	{ GATE, 0, "by", "LEVEL[,LEVEL]", set_by,
@@ -189,6 +190,14 @@ void options_help(const struct options *options)
 		     "See faultprof(8).");
 	else
 		puts("\nExit status: 0 done, 1 failed, 64 wrong usage. See faultprof(8).");
+}
+
+void options_formats(void)
+{
+	const struct sink *sink;
+
+	for (unsigned int i = 0; (sink = sink_at(i)); i++)
+		printf("%-12s %s\n", sink->name, sink->help);
 }
 
 /* ---- parsing ---- */

@@ -22,6 +22,7 @@ enum action {
 	ACTION_GATE,
 	ACTION_BASELINE,
 	ACTION_PROBE,
+	ACTION_FORMATS,
 	ACTION_VERSION,
 	ACTION_HELP,
 	NR_ACTIONS,
@@ -69,5 +70,6 @@ struct options {
 int options_parse(int argc, char **argv, struct options *ret);
 void options_release(struct options *options);
 void options_help(const struct options *options);
+void options_formats(void); /* each with its help line */
 
 #endif

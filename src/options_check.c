@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 
@@ -19,6 +20,15 @@ int options_check_targets(const struct options *o, bool dashes)
 	else if (given > 1)
 		log_error("only one of -p, --comm, --cgroup and a command; see faultprof --help");
 	return given == 1 ? 0 : -EINVAL;
+}
+
+/* Told now, not at the end of a run. */
+static int check_output(const struct options *o)
+{
+	if (o->output || !o->sink->binary || !isatty(STDOUT_FILENO))
+		return 0;
+	log_error("--format %s is nothing for a terminal: -o FILE, or a pipe", o->sink->name);
+	return -EINVAL;
 }
 
 /* Is @name an element of the comma-separated @list? */
@@ -70,7 +80,15 @@ int options_check_run(struct options *o, bool dashes)
 
 	if (!r)
 		r = check_socket(o);
+	if (!r && !o->recording)
+		r = check_output(o);
 	return r ? r : options_check_targets(o, dashes);
+}
+
+int options_check_report(struct options *o, bool dashes)
+{
+	(void)dashes;
+	return check_output(o);
 }
 
 int options_check_record(struct options *o, bool dashes)

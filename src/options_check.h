@@ -12,6 +12,8 @@ int options_check_run(struct options *o, bool dashes);
 int options_check_targets(const struct options *o, bool dashes);
 /* A run, with the name of the recording. */
 int options_check_record(struct options *o, bool dashes);
+/* A report alone. */
+int options_check_report(struct options *o, bool dashes);
 /* Two recordings, in a format that can show both. */
 int options_check_diff(struct options *o, bool dashes);
 

@@ -30,7 +30,7 @@ struct gate_options {
 
 #define GATE_DEFAULTS                                                                  \
 	{                                                                              \
-		.repeat = 5, .keep = 50, .max_ratio = 1.1, .min_rise = 1, .level = .01 \
+		.repeat = 5, .keep = 50, .max_ratio = 1.05, .min_rise = 1, .level = .01 \
 	}
 
 int set_baseline(struct options *o, const char *text);

@@ -89,6 +89,10 @@ int set_format(struct options *o, const char *text)
 {
 	char known[128] = "";
 
+	if (!strcmp(text, "help")) {
+		o->action = ACTION_FORMATS;
+		return 0;
+	}
 	o->sink = sink_find(text);
 	o->sink_given = true;
 	if (o->sink)

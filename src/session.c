@@ -256,6 +256,7 @@ static int start(struct session *s)
 	if (r)
 		return r;
 	s->profile.begin_ns = clock_now_ns();
+	s->profile.begin_date_ns = clock_read_ns(CLOCK_REALTIME);
 	profile_describe(&s->profile, s->options, &s->probe, s->collector);
 	r = start_recorder(s);
 	if (r)

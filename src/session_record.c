@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/utsname.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -41,16 +40,6 @@ static const char *build_id_of(void *arg, const struct binary *binary)
 	return symbolizer_build_id(arg, binary);
 }
 
-static uint64_t wall_ns(uint64_t at_ns)
-{
-	struct timespec wall, monotonic;
-
-	clock_gettime(CLOCK_REALTIME, &wall);
-	clock_gettime(CLOCK_MONOTONIC, &monotonic);
-	return (uint64_t)(wall.tv_sec - monotonic.tv_sec) * 1000000000ULL + (uint64_t)wall.tv_nsec -
-	       (uint64_t)monotonic.tv_nsec + at_ns;
-}
-
 int recorder_begin(struct recorder *r, pid_t command)
 {
 	struct utsname system = { 0 };
@@ -67,7 +56,7 @@ int recorder_begin(struct recorder *r, pid_t command)
 		.stacks = r->options->stacks,
 		.slow_ns = r->options->slow_ns,
 		.begin_ns = r->profile->begin_ns,
-		.wall_ns = wall_ns(r->profile->begin_ns),
+		.begin_date_ns = r->profile->begin_date_ns,
 		.command = command,
 	};
 	int error;

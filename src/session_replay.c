@@ -10,7 +10,8 @@
 #include "session_profile.h"
 #include "symbolize/resolve.h"
 
-#define MISSING_LISTED 8 /* binaries whose file is not here */
+#define MAX_GROUPS (1U << 19) /* of faults: bounds what a recording can cost */
+#define MISSING_LISTED 8      /* binaries whose file is not here */
 
 static int on_run(void *arg, const struct recording_run *run)
 {
@@ -18,6 +19,7 @@ static int on_run(void *arg, const struct recording_run *run)
 	const struct options *o = replay->options;
 
 	replay->profile.begin_ns = run->begin_ns;
+	replay->profile.begin_date_ns = run->begin_date_ns;
 	replay->keeper = (struct keeper){
 		.kinds = o->kinds & run->kinds,
 		.modes = o->modes & run->modes,
@@ -33,8 +35,11 @@ static int on_fault(void *arg, const struct fault *fault, const struct object_an
 {
 	struct replay *replay = arg;
 
-	return keeper_wants(&replay->keeper, fault) ? keeper_add(&replay->keeper, fault, answer)
-						    : 0;
+	if (!keeper_wants(&replay->keeper, fault))
+		return 0;
+	return HASH_COUNT(replay->tally.first) < MAX_GROUPS
+		       ? keeper_add(&replay->keeper, fault, answer)
+		       : -EFBIG;
 }
 
 static int on_live(void *arg, uint32_t pid, const char *provider, const struct fp_object *object,
@@ -96,6 +101,11 @@ static int tell(const struct replay *replay, int r)
 		log_error(
 			"%s was recorded on another kind of machine; this faultprof is for x86-64",
 			replay->path);
+		break;
+	case EFBIG:
+		log_error("%s would take more memory than a report is worth: it was not made by a "
+			  "run, or by one that has to be cut into shorter ones",
+			  replay->path);
 		break;
 	case ENOMSG:
 		log_error("%s has no faults of that kind or mode: others were recorded",

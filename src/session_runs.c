@@ -231,7 +231,7 @@ static int add_part(struct taking *t, struct replay *replay, struct profile *pro
 {
 	const struct recording_run *run = &replay->recording.run;
 	struct sample_origin origin = { .tier = run->tier,
-					.begin_s = (int64_t)(run->wall_ns / 1000000000) };
+					.begin_s = (int64_t)(run->begin_date_ns / 1000000000) };
 	int r;
 
 	sample_kernel_text(&origin, run->release, run->machine);

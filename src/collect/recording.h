@@ -62,9 +62,9 @@ struct recording_run {
 	uint32_t kinds, modes;	 /* what was counted, by bits */
 	bool stacks;
 	uint64_t slow_ns;
-	uint64_t begin_ns; /* CLOCK_MONOTONIC */
-	uint64_t wall_ns;  /* CLOCK_REALTIME at begin_ns */
-	pid_t command;	   /* the process that was started for the run; 0: none */
+	uint64_t begin_ns;	/* CLOCK_MONOTONIC */
+	uint64_t begin_date_ns; /* CLOCK_REALTIME; 0: not known */
+	pid_t command;		/* the process that was started for the run; 0: none */
 };
 
 #endif

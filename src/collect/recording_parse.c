@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * Records, as recording_write.c and its like write them. What would lead out of a table is not
- * valid; what is merely absurd (a fault of a thousand years) is told as it stands. Tables are
- * bounded, or grow by what a record holds.
+ * valid; what is merely absurd (a fault of a thousand years) is told as it stands. A few bytes of a
+ * file can be unpacked to a thousand times as many, so what is kept of them is bounded as a whole.
  */
 #include "collect/recording_parse.h"
 
@@ -15,8 +15,10 @@
 #include "base/grow.h"
 
 #define MAX_TEXT 65535
+#define MAX_BINARIES 16384
 #define MAX_IMAGES 65536
 #define MAX_REGIONS (1U << 20) /* of all images */
+#define MAX_KEPT (1ULL << 30)
 
 /* ---- what records refer to ---- */
 
@@ -94,7 +96,7 @@ static int parse_binary(struct parser *p)
 	uint64_t size = parser_number(p), changed_ns = parser_number(p);
 	struct binary *found;
 
-	if (p->body->bad)
+	if (p->body->bad || index->nr_binaries >= MAX_BINARIES)
 		return -EBADMSG;
 	found = binary_get(&p->recording->binaries, device, inode, path);
 	if (!found || grow(&index->binaries, index->nr_binaries, sizeof(*index->binaries)))
@@ -247,6 +249,14 @@ static int parse_connection(struct parser *p)
 	return 0;
 }
 
+/* What a record may leave behind: most with its entry in a table, a stack eight bytes for one. */
+static uint64_t kept_of(uint64_t type, uint64_t body_bytes)
+{
+	if (type == RECORDING_STACK)
+		return 8 * body_bytes + 16;
+	return type >= RECORDING_TEXT && type <= RECORDING_CONNECTION ? 2 * body_bytes + 128 : 0;
+}
+
 int recording_parse(struct recording *recording, const struct recording_visitor *visitor,
 		    uint64_t type, struct cursor *body)
 {
@@ -277,7 +287,8 @@ int recording_parse(struct recording *recording, const struct recording_visitor 
 	/* How it was measured is told before everything but texts. */
 	if (type != RECORDING_RUN && type != RECORDING_TEXT && !recording->index->has_run)
 		return -EBADMSG;
-	return parsers[type](&parser);
+	recording->index->kept_bytes += kept_of(type, (uint64_t)(body->end - body->at));
+	return recording->index->kept_bytes > MAX_KEPT ? -EFBIG : parsers[type](&parser);
 }
 
 void recording_index_free(struct recording_index *index)

@@ -34,7 +34,9 @@ struct recording_index {
 	size_t nr_kinds;
 	struct fp_connection *connections;
 	size_t nr_connections;
-	size_t nr_images, nr_regions;	 /* of all images */
+	size_t nr_images, nr_regions; /* of all images */
+	size_t nr_targets, nr_warnings;
+	uint64_t kept_bytes;		 /* what all of this takes, at most */
 	uint64_t fault_ns, address;	 /* of the last fault */
 	uint64_t now_ns, base;		 /* of the last living object */
 	struct fp_connection connection; /* of the last one that had one */

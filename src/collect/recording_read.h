@@ -50,7 +50,8 @@ struct recording {
 
 /* Fills @ret, which is to be released also after an error. 0; -EBADMSG: it is no recording, or not
  * even its head is whole; -ENOTSUP: of a version that is not known; -ENOEXEC: of another kind of
- * machine; -ENOMEM; what a visitor returned; or why it cannot be read. */
+ * machine; -EFBIG: it would take more memory than any run has filled; -ENOMEM; what a visitor
+ * returned; or why it cannot be read. */
 int recording_read(const char *path, const struct recording_visitor *visitor,
 		   struct recording *ret);
 void recording_release(struct recording *recording);

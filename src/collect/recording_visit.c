@@ -6,6 +6,8 @@
 #include "collect/recording_parse.h"
 
 #define MAX_ADDED 65536
+#define MAX_TARGETS 1024
+#define MAX_WARNINGS 1024
 
 /* ---- faults and what they hit ---- */
 
@@ -166,7 +168,7 @@ int parse_run(struct parser *p)
 	run->stacks = parser_number(p);
 	run->slow_ns = parser_number(p);
 	run->begin_ns = parser_number(p);
-	run->wall_ns = parser_number(p);
+	run->begin_date_ns = parser_number(p);
 	run->command = (pid_t)cursor_bounded(p->body, INT_MAX);
 	if (p->body->bad || index->has_run)
 		return -EBADMSG;
@@ -182,7 +184,7 @@ int parse_target(struct parser *p)
 	const char *comm = parser_some_text(p), *exe = parser_text(p);
 	unsigned int threads = (unsigned int)cursor_bounded(p->body, UINT_MAX);
 
-	if (p->body->bad)
+	if (p->body->bad || p->index->nr_targets++ >= MAX_TARGETS)
 		return -EBADMSG;
 	return p->visitor->target ? p->visitor->target(p->visitor->arg, pid, comm, exe, threads)
 				  : 0;
@@ -211,7 +213,7 @@ int parse_warning(struct parser *p)
 {
 	const char *warning = parser_some_text(p);
 
-	if (p->body->bad)
+	if (p->body->bad || p->index->nr_warnings++ >= MAX_WARNINGS)
 		return -EBADMSG;
 	return p->visitor->warning ? p->visitor->warning(p->visitor->arg, warning) : 0;
 }

@@ -19,6 +19,7 @@
 
 #define CHUNK_FULL (1U << 16)
 #define MAX_TEXT 65535
+#define MAX_TOLD (1U << 18) /* bounds what a long run can cost; others are told each time */
 
 /* What has a number already. */
 struct told {
@@ -128,6 +129,22 @@ int recording_emit_body(struct recording_writer *w, enum recording_type type)
 	return recording_emit(w, type, w->body.data, w->body.nr);
 }
 
+/* Under the key that was put together. */
+static int remember(struct recording_writer *w, uint64_t number)
+{
+	struct told *told = malloc(sizeof(*told) + w->key.nr);
+
+	if (told) {
+		memcpy(told->key, w->key.data, w->key.nr);
+		told->number = number;
+		HASH_ADD_KEYPTR(hh, w->told, told->key, w->key.nr, told);
+		if (told->hh.tbl)
+			return 0;
+	}
+	free(told);
+	return w->error = -ENOMEM;
+}
+
 uint64_t recording_number(struct recording_writer *w, enum recording_type type, const void *body,
 			  size_t nr)
 {
@@ -142,19 +159,10 @@ uint64_t recording_number(struct recording_writer *w, enum recording_type type, 
 	HASH_FIND(hh, w->told, w->key.data, w->key.nr, told);
 	if (told)
 		return told->number;
-	told = malloc(sizeof(*told) + w->key.nr);
-	if (told) {
-		memcpy(told->key, w->key.data, w->key.nr);
-		told->number = w->nr_told[type] + 1;
-		HASH_ADD_KEYPTR(hh, w->told, told->key, w->key.nr, told);
-	}
-	if (!told || !told->hh.tbl) {
-		free(told);
-		w->error = -ENOMEM;
+	if (HASH_COUNT(w->told) < MAX_TOLD && remember(w, w->nr_told[type] + 1))
 		return 0;
-	}
 	w->nr_told[type]++;
-	return recording_emit(w, type, body, nr) ? 0 : told->number;
+	return recording_emit(w, type, body, nr) ? 0 : w->nr_told[type];
 }
 
 uint64_t recording_body_number(struct recording_writer *w, enum recording_type type)
@@ -204,7 +212,7 @@ static int put_run(struct recording_writer *w, const struct recording_run *run)
 	bytes_number(body, run->stacks);
 	bytes_number(body, run->slow_ns);
 	bytes_number(body, run->begin_ns);
-	bytes_number(body, run->wall_ns);
+	bytes_number(body, run->begin_date_ns);
 	bytes_number(body, (uint64_t)run->command);
 	return recording_emit_body(w, RECORDING_RUN);
 }

@@ -9,7 +9,7 @@ _faultprof() {
 		--haproxy-socket --sites --ring --probe --verbose --version --help'
 	local gate_options='--pid --comm --cgroup --duration --kind --mode --no-inherit --tier --sites --ring
 		--baseline --repeat --work --work-from --per-request --haproxy-socket --verbose --help'
-	local subcommands='record report gate baseline'
+	local subcommands='record report archive diff gate baseline'
 
 	case ${COMP_WORDS[1]} in
 	record) options="${options/ --probe/} --report" ;;
@@ -17,6 +17,8 @@ _faultprof() {
 		options='--output --debug-dir --format --top --kind --mode --no-stacks --verbose
 			--help'
 		;;
+	archive) options='--output --debug-dir --verbose --help' ;;
+	diff) options='--output --debug-dir --format --top --kind --mode --verbose --help' ;;
 	gate) options="$gate_options --budget --max-ratio --min-rise --level --by --series --confirm --report" ;;
 	baseline) options="$gate_options --keep" ;;
 	esac
@@ -67,7 +69,10 @@ _faultprof() {
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		;;
-	--format) mapfile -t COMPREPLY < <(compgen -W 'text json folded' -- "$cur") ;;
+	--format)
+		mapfile -t COMPREPLY < <(compgen -W \
+			'text json csv folded pprof speedscope flamegraph help' -- "$cur")
+		;;
 	--kind)
 		word=
 		[[ $cur != *,* ]] || word=${cur%,*},
@@ -88,7 +93,7 @@ _faultprof() {
 			options+=" $subcommands"
 		elif [[ ${COMP_WORDS[1]} == baseline && $COMP_CWORD -eq 2 ]]; then
 			options=update
-		elif [[ ${COMP_WORDS[1]} =~ ^(report|gate|baseline)$ && $cur != -* ]]; then
+		elif [[ ${COMP_WORDS[1]} =~ ^(report|archive|diff|gate|baseline)$ && $cur != -* ]]; then
 			compopt -o filenames 2>/dev/null
 			mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 			return

@@ -4,11 +4,13 @@
 complete -c faultprof -f
 complete -c faultprof -n __fish_use_subcommand -a record -d 'keep a run in a file'
 complete -c faultprof -n __fish_use_subcommand -a report -d 'print the report of a recording'
+complete -c faultprof -n __fish_use_subcommand -a archive -d 'pack a recording with the files that name its faults'
+complete -c faultprof -n __fish_use_subcommand -a diff -d 'two recordings side by side'
 complete -c faultprof -n __fish_use_subcommand -a gate -d 'fail when there are more faults than are allowed'
 complete -c faultprof -n __fish_use_subcommand -a baseline -d 'add runs to a baseline'
 complete -c faultprof -n '__fish_seen_subcommand_from baseline' -a update
-complete -c faultprof -n '__fish_seen_subcommand_from report gate baseline' -F
-complete -c faultprof -n '__fish_seen_subcommand_from report' -l debug-dir -x -d 'where the recorded files are, by build ID' -a '(__fish_complete_directories)'
+complete -c faultprof -n '__fish_seen_subcommand_from report archive diff gate baseline' -F
+complete -c faultprof -n '__fish_seen_subcommand_from report archive diff' -l debug-dir -x -d 'where the recorded files are, by build ID' -a '(__fish_complete_directories)'
 complete -c faultprof -n '__fish_seen_subcommand_from record' -l report -r -F -d 'write a report, too, to this file'
 complete -c faultprof -n '__fish_seen_subcommand_from gate baseline' -l baseline -r -F -d 'what is usual'
 complete -c faultprof -n '__fish_seen_subcommand_from gate baseline' -l repeat -x -d 'how many runs'
@@ -29,7 +31,7 @@ complete -c faultprof -l comm -x -d 'watch all processes of this name' -a '(ps -
 complete -c faultprof -l cgroup -x -d 'watch all processes in this control group' -a '(__fish_complete_directories)'
 complete -c faultprof -s d -l duration -x -d 'end after this many seconds'
 complete -c faultprof -s o -l output -r -F -d 'write to this file'
-complete -c faultprof -l format -x -d 'format of the report' -a 'text json folded'
+complete -c faultprof -l format -x -d 'format of the report' -a 'text json csv folded pprof speedscope flamegraph help'
 complete -c faultprof -l top -x -d 'rows in each table'
 complete -c faultprof -l kind -x -d 'only these kinds of fault' -a '(__fish_append , swap-in swap-cache file-read file-map zero cow shmem huge other)'
 complete -c faultprof -l mode -x -d 'only faults of this mode' -a 'user kernel all'

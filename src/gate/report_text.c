@@ -83,7 +83,8 @@ static void put_rates(const struct gate_report *report, FILE *out)
 		if (!verdict->rows[i].budget && gate_row_is_shown(&verdict->rows[i]))
 			put_row(out, report, &verdict->rows[i]);
 	if (others)
-		fprintf(out, "  and %zu function%s that did not rise\n", others, others > 1 ? "s" : "");
+		fprintf(out, "  and %zu function%s that did not rise\n", others,
+			others > 1 ? "s" : "");
 	fprintf(out,
 		"  (rose: the interval is above %.4g, and it is %s faults a second more; false "
 		"alarms: %.4g %%)\n",

@@ -69,10 +69,10 @@ struct profile_connection {
 	uint64_t faults, timed, stall_ns, max_ns; /* as in struct stall */
 };
 
-/* Of one symbol's faults. */
+/* Of one symbol's faults, or one stack's. */
 struct object_share {
 	const struct object_kind *kind;
-	uint64_t faults;
+	uint64_t faults, timed, stall_ns; /* as in struct stall */
 };
 
 struct objects {

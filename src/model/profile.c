@@ -16,9 +16,7 @@
 
 #include "base/grow.h"
 #include "base/intern.h"
-#include "model/profile.h"
-
-#define UNKNOWN "[unknown]"
+#include "model/stacks.h"
 
 /* Two functions of one name are one symbol, so a place needs the start too. */
 struct place {
@@ -41,16 +39,10 @@ struct symbol_entry {
 	UT_hash_handle hh;
 };
 
-struct stack_entry {
-	struct profile_stack stack; /* first: what profile.stacks points to */
-	UT_hash_handle hh;
-	const char *key[]; /* comm, kind_name(kind), then the frames */
-};
-
 struct profile_index {
 	struct strings strings;
 	struct symbol_entry *symbols;
-	struct stack_entry *stacks;
+	struct stack_table stacks;
 };
 
 int profile_init(struct profile *profile)
@@ -71,20 +63,17 @@ int profile_init(struct profile *profile)
 void profile_release(struct profile *profile)
 {
 	struct profile_index *index = profile->index;
-	struct symbol_entry *symbol, *next_symbol;
-	struct stack_entry *stack, *next_stack;
+	struct symbol_entry *symbol, *next;
 
 	if (index) {
-		HASH_ITER (hh, index->symbols, symbol, next_symbol) {
+		HASH_ITER (hh, index->symbols, symbol, next) {
 			HASH_DEL(index->symbols, symbol);
 			free(symbol->places);
 			free(symbol->symbol.objects);
+			free(symbol->symbol.loose.objects);
 			free(symbol);
 		}
-		HASH_ITER (hh, index->stacks, stack, next_stack) {
-			HASH_DEL(index->stacks, stack);
-			free(stack);
-		}
+		stack_table_release(&index->stacks);
 		strings_release(&index->strings);
 	}
 	for (size_t i = 0; i < profile->nr_targets; i++) {
@@ -111,28 +100,6 @@ static int intern_optional(struct profile_index *index, const char *text, const 
 		return -ENOMEM;
 	*ret = string;
 	return 0;
-}
-
-static const char *frame_module(const struct frame *frame)
-{
-	return frame && frame->module ? frame->module : UNKNOWN;
-}
-
-/* What a report calls this frame; @frame may be NULL. NULL only when out of memory. */
-static const char *frame_symbol(struct profile_index *index, const struct frame *frame)
-{
-	const char *string;
-	char *text;
-
-	if (frame && frame->function)
-		return strings_intern(&index->strings, frame->function);
-	if (!frame || !frame->start)
-		return strings_intern(&index->strings, UNKNOWN);
-	if (asprintf(&text, "%s@0x%llx", frame_module(frame), (unsigned long long)frame->start) < 0)
-		return NULL;
-	string = strings_intern(&index->strings, text);
-	free(text);
-	return string;
 }
 
 static const struct frame *owner_of(const struct resolved_fault *fault)
@@ -175,7 +142,7 @@ static struct symbol_entry *symbol_of(struct profile *profile, const struct reso
 
 	key.comm = strings_intern(&index->strings, fault->comm ? fault->comm : "?");
 	key.module = strings_intern(&index->strings, frame_module(owner));
-	key.symbol = frame_symbol(index, owner);
+	key.symbol = frame_symbol(&index->strings, owner);
 	if (!key.comm || !key.module || !key.symbol || intern_optional(index, fault->via, &key.via))
 		return NULL;
 	HASH_FIND(hh, index->symbols, &key, sizeof(key), entry);
@@ -226,96 +193,91 @@ static struct place *place_of(struct profile *profile, struct symbol_entry *entr
 	return &entry->places[entry->nr_places++];
 }
 
-/* NULL only when out of memory. */
-static struct stack_entry *stack_of(struct profile *profile, const struct resolved_fault *fault,
-				    const char *comm)
+/* NULL only when out of memory. Valid until the next kind is added. */
+static struct object_share *share_of(struct object_share **shares, size_t *nr,
+				     const struct object_kind *kind)
 {
-	struct profile_index *index = profile->index;
-	size_t length = (2 + (size_t)fault->nr_frames) * sizeof(char *);
-	struct stack_entry *entry = malloc(sizeof(*entry) + length), *known;
-
-	if (!entry)
+	for (size_t i = 0; i < *nr; i++)
+		if ((*shares)[i].kind == kind)
+			return &(*shares)[i];
+	if (grow(shares, *nr, sizeof(**shares)))
 		return NULL;
-	entry->key[0] = comm;
-	entry->key[1] = kind_name(fault->kind);
-	for (unsigned int i = 0; i < fault->nr_frames; i++) {
-		unsigned int at = 2 + fault->nr_frames - 1 - i;
-
-		entry->key[at] = frame_symbol(index, &fault->frames[i]);
-		if (!entry->key[at])
-			goto fail;
-	}
-	HASH_FIND(hh, index->stacks, entry->key, length, known);
-	if (known) {
-		free(entry);
-		return known;
-	}
-	if (grow(&profile->stacks, profile->nr_stacks, sizeof(*profile->stacks)))
-		goto fail;
-	entry->stack = (struct profile_stack){ .comm = comm,
-					       .frames = entry->key + 2,
-					       .nr_frames = fault->nr_frames,
-					       .kind = fault->kind };
-	HASH_ADD_KEYPTR(hh, index->stacks, entry->key, length, entry);
-	if (!entry->hh.tbl)
-		goto fail;
-	profile->stacks[profile->nr_stacks++] = &entry->stack;
-	return entry;
-fail:
-	free(entry);
-	return NULL;
+	(*shares)[*nr] = (struct object_share){ .kind = kind };
+	return &(*shares)[(*nr)++];
 }
 
-/* NULL only when out of memory. Valid until the next kind is added to @symbol. */
-static struct object_share *share_of(struct profile_symbol *symbol, const struct object_kind *kind)
+/* All that a group of faults is counted in, beside the totals. */
+struct groups {
+	struct symbol_entry *symbol;
+	struct place *place;
+	struct profile_stack *stack;	   /* NULL: it stands in the symbol alone, */
+	struct object_share *share, *part; /* part: of the stack, or of the symbol's loose faults */
+};
+
+/* 0 or -ENOMEM: then there may be empty groups. */
+static int find_groups(struct profile *profile, const struct resolved_fault *fault,
+		       struct groups *groups)
 {
-	for (size_t i = 0; i < symbol->nr_objects; i++)
-		if (symbol->objects[i].kind == kind)
-			return &symbol->objects[i];
-	if (grow(&symbol->objects, symbol->nr_objects, sizeof(*symbol->objects)))
-		return NULL;
-	symbol->objects[symbol->nr_objects] = (struct object_share){ .kind = kind };
-	return &symbol->objects[symbol->nr_objects++];
+	struct profile_index *index = profile->index;
+	struct profile_symbol *symbol;
+	struct profile_stack *stack;
+
+	groups->symbol = symbol_of(profile, fault);
+	if (!groups->symbol)
+		return -ENOMEM;
+	symbol = &groups->symbol->symbol;
+	groups->place = place_of(profile, groups->symbol, fault);
+	if (!groups->place)
+		return -ENOMEM;
+	if (fault->stack && fault->nr_frames) {
+		groups->stack =
+			stack_of(&index->stacks, &index->strings, profile, fault, symbol->comm);
+		if (!groups->stack)
+			return -ENOMEM;
+	}
+	if (!fault->object)
+		return 0;
+	stack = groups->stack;
+	groups->share = share_of(&symbol->objects, &symbol->nr_objects, fault->object);
+	groups->part =
+		stack ? share_of(&stack->objects, &stack->nr_objects, fault->object)
+		      : share_of(&symbol->loose.objects, &symbol->loose.nr_objects, fault->object);
+	return groups->share && groups->part ? 0 : -ENOMEM;
+}
+
+static void add_share(struct object_share *share, const struct resolved_fault *fault)
+{
+	share->faults += fault->addressed;
+	share->timed += fault->stall->timed;
+	share->stall_ns += fault->stall->total_ns;
 }
 
 int profile_add(struct profile *profile, const struct resolved_fault *fault)
 {
 	const struct stall *stall = fault->stall;
-	struct object_share *share = NULL;
-	struct stack_entry *stack = NULL;
-	struct symbol_entry *symbol;
-	struct place *place;
+	struct groups to = { 0 };
 
 	if (!stall->faults)
 		return 0;
-	symbol = symbol_of(profile, fault);
-	if (!symbol)
+	if (find_groups(profile, fault, &to))
 		return -ENOMEM;
-	place = place_of(profile, symbol, fault);
-	if (!place)
-		return -ENOMEM;
-	if (fault->stack && fault->nr_frames) {
-		stack = stack_of(profile, fault, symbol->symbol.comm);
-		if (!stack)
-			return -ENOMEM;
-	}
-	if (fault->object) {
-		share = share_of(&symbol->symbol, fault->object);
-		if (!share)
-			return -ENOMEM;
-	}
 	/* Nothing fails from here on, so all tables count the same faults. */
 	stall_merge(&profile->kinds[fault->kind], stall);
-	stall_merge(&symbol->symbol.stall, stall);
-	symbol->symbol.addressed += fault->addressed;
-	place->faults += stall->faults;
-	if (share)
-		share->faults += fault->addressed;
-	if (stack) {
-		symbol->symbol.in_stacks += stall->faults;
-		stack->stack.faults += stall->faults;
-		stack->stack.timed += stall->timed;
-		stack->stack.stall_ns += stall->total_ns;
+	stall_merge(&to.symbol->symbol.stall, stall);
+	to.symbol->symbol.addressed += fault->addressed;
+	to.place->faults += stall->faults;
+	if (to.share) {
+		add_share(to.share, fault);
+		add_share(to.part, fault);
+	}
+	if (to.stack) {
+		to.stack->faults += stall->faults;
+		to.stack->timed += stall->timed;
+		to.stack->stall_ns += stall->total_ns;
+	} else {
+		to.symbol->symbol.loose.faults += stall->faults;
+		to.symbol->symbol.loose.timed += stall->timed;
+		to.symbol->symbol.loose.stall_ns += stall->total_ns;
 	}
 	*(fault->major ? &profile->major : &profile->minor) += stall->faults;
 	*(fault->mode == FP_KERNEL ? &profile->kernel : &profile->user) += stall->faults;
@@ -379,26 +341,6 @@ static int symbol_compare(const void *left, const void *right)
 	return a->kind != b->kind ? (int)a->kind - (int)b->kind : (int)a->mode - (int)b->mode;
 }
 
-static int stack_compare(const void *left, const void *right)
-{
-	const struct profile_stack *a = *(struct profile_stack *const *)left;
-	const struct profile_stack *b = *(struct profile_stack *const *)right;
-	int order;
-
-	if (a->faults != b->faults)
-		return a->faults < b->faults ? 1 : -1;
-	if (a->stall_ns != b->stall_ns)
-		return a->stall_ns < b->stall_ns ? 1 : -1;
-	for (unsigned int i = 0; i < a->nr_frames && i < b->nr_frames; i++) {
-		if ((order = strcmp(a->frames[i], b->frames[i])))
-			return order;
-	}
-	if (a->nr_frames != b->nr_frames)
-		return a->nr_frames < b->nr_frames ? -1 : 1;
-	order = strcmp(a->comm, b->comm);
-	return order ? order : (int)a->kind - (int)b->kind;
-}
-
 static int share_compare(const void *left, const void *right)
 {
 	const struct object_share *a = left, *b = right;
@@ -406,6 +348,12 @@ static int share_compare(const void *left, const void *right)
 	if (a->faults != b->faults)
 		return a->faults < b->faults ? 1 : -1;
 	return object_kind_compare(a->kind, b->kind);
+}
+
+static void sort_shares(struct object_share *shares, size_t nr)
+{
+	if (nr)
+		qsort(shares, nr, sizeof(*shares), share_compare);
 }
 
 static void settle_place(struct symbol_entry *entry)
@@ -437,10 +385,11 @@ void profile_finish(struct profile *profile)
 		struct profile_symbol *symbol = &entry->symbol;
 
 		settle_place(entry);
-		if (symbol->nr_objects)
-			qsort(symbol->objects, symbol->nr_objects, sizeof(*symbol->objects),
-			      share_compare);
+		sort_shares(symbol->objects, symbol->nr_objects);
+		sort_shares(symbol->loose.objects, symbol->loose.nr_objects);
 	}
+	for (size_t i = 0; i < profile->nr_stacks; i++)
+		sort_shares(profile->stacks[i]->objects, profile->stacks[i]->nr_objects);
 	if (profile->nr_symbols)
 		qsort(profile->symbols, profile->nr_symbols, sizeof(*profile->symbols),
 		      symbol_compare);

@@ -30,24 +30,42 @@ struct profile_symbol {
 	enum fp_kind kind;
 	enum fp_mode mode;
 	struct stall stall;
-	uint64_t in_stacks;	      /* those of its faults that are in profile.stacks too */
-	uint64_t addressed;	      /* those that came with an address */
+	uint64_t addressed;	      /* those of its faults that came with an address */
 	struct object_share *objects; /* of those, by kind of object, most faults first; owned */
 	size_t nr_objects;
+	struct profile_loose {
+		uint64_t faults, timed, stall_ns; /* as in struct stall */
+		struct object_share *objects;	  /* likewise */
+		size_t nr_objects;
+	} loose; /* those of its faults that are in no stack of profile.stacks */
 };
 
-/* Faults that came with a full stack, grouped by comm, kind and frames. Strings as above; an
+/* Where the code of a frame is. Equal ones are one, which lives as long as the profile. */
+struct profile_place {
+	const char *module;
+	const char *file;     /* NULL: not known */
+	unsigned int line;    /* 0: not known */
+	unsigned int inlined; /* 1: into the frame outside of it */
+};
+
+/* Faults that came with a full stack, grouped by comm, kind, mode and frames. Strings as above; an
  * inlined function is a frame, and a frame without a name is called as a symbol is. */
 struct profile_stack {
 	const char *comm;
 	const char *const *frames; /* outermost first; owned */
+	const struct profile_place *const
+		*places; /* of each frame, where most faults were; owned */
 	unsigned int nr_frames;
 	enum fp_kind kind;
+	enum fp_mode mode;
 	uint64_t faults, timed, stall_ns; /* as in struct stall */
+	struct object_share *objects;	  /* as in struct profile_symbol */
+	size_t nr_objects;
 };
 
 struct profile {
 	uint64_t begin_ns, end_ns; /* CLOCK_MONOTONIC */
+	uint64_t begin_date_ns;	   /* CLOCK_REALTIME; 0: not known */
 	const char *tier;	   /* how it was measured, one phrase; borrowed */
 	bool kernel_unseen;	   /* kernel-mode faults could not be observed: user mode is all */
 	bool access_unknown;	   /* access[] means nothing */

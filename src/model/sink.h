@@ -16,6 +16,7 @@ struct sink_options {
 struct sink {
 	const char *name; /* as --format takes it */
 	const char *help; /* one line */
+	bool binary;	  /* nothing for a terminal */
 	unsigned int top; /* rows a table unless the user says; 0: all */
 	/* Returns 0 or -errno; a write error stays in ferror(@out). */
 	int (*write)(const struct profile *profile, const struct sink_options *options, FILE *out);
@@ -24,7 +25,8 @@ struct sink {
 		       FILE *out);
 };
 
-extern const struct sink sink_text, sink_json, sink_folded;
+extern const struct sink sink_text, sink_json, sink_csv, sink_folded, sink_pprof, sink_speedscope,
+	sink_flamegraph;
 
 /* NULL when there is no sink of that name. */
 const struct sink *sink_find(const char *name);

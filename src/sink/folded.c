@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * Folded stacks, the input of flame graph tools: "comm;outermost;…;innermost COUNT". Every fault is
- * in exactly one line: under its full stack when it has one, else under its symbol, with what that
- * called (via) as the leaf. Lines that read the same (faults of several kinds) become one.
+ * in exactly one line. Lines that read the same (faults of several kinds) become one.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -11,7 +10,7 @@
 
 #include "base/grow.h"
 #include "base/text.h"
-#include "model/sink.h"
+#include "sink/samples.h"
 
 struct line {
 	char *text;
@@ -40,10 +39,9 @@ static void put_frame(FILE *out, const char *name)
 	}
 }
 
-static int add_line(struct lines *lines, const char *comm, const char *const *frames,
-		    unsigned int nr_frames, uint64_t faults)
+static int add_line(struct lines *lines, const struct sample *sample)
 {
-	struct line line = { .faults = faults };
+	struct line line = { .faults = sample->faults };
 	size_t size;
 	FILE *out;
 
@@ -52,10 +50,10 @@ static int add_line(struct lines *lines, const char *comm, const char *const *fr
 	out = open_memstream(&line.text, &size);
 	if (!out)
 		return -ENOMEM;
-	put_frame(out, comm);
-	for (unsigned int i = 0; i < nr_frames; i++) {
+	put_frame(out, sample->comm);
+	for (unsigned int i = 0; i < sample_nr_frames(sample); i++) {
 		fputc(';', out);
-		put_frame(out, frames[i]);
+		put_frame(out, sample_frame(sample, i).name);
 	}
 	if (fclose(out)) {
 		free(line.text);
@@ -67,27 +65,15 @@ static int add_line(struct lines *lines, const char *comm, const char *const *fr
 
 static int gather(const struct profile *profile, bool stacks, struct lines *lines)
 {
-	int ret;
+	struct samples samples;
+	int ret = samples_gather(profile, stacks, &samples);
 
-	for (size_t i = 0; stacks && i < profile->nr_stacks; i++) {
-		const struct profile_stack *stack = profile->stacks[i];
-
-		ret = add_line(lines, stack->comm, stack->frames, stack->nr_frames, stack->faults);
-		if (ret)
-			return ret;
-	}
-	for (size_t i = 0; i < profile->nr_symbols; i++) {
-		const struct profile_symbol *symbol = profile->symbols[i];
-		const char *frames[] = { symbol->symbol, symbol->via };
-		uint64_t faults = symbol->stall.faults - (stacks ? symbol->in_stacks : 0);
-
-		if (!faults)
-			continue;
-		ret = add_line(lines, symbol->comm, frames, symbol->via ? 2 : 1, faults);
-		if (ret)
-			return ret;
-	}
-	return 0;
+	if (ret)
+		return ret;
+	for (size_t i = 0; !ret && i < samples.nr; i++)
+		ret = add_line(lines, &samples.sample[i]);
+	samples_release(&samples);
+	return ret;
 }
 
 static int line_compare(const void *left, const void *right)

@@ -242,10 +242,11 @@ static json_t *stack_json(const struct profile *profile, const struct profile_st
 		}
 	}
 	/* clang-format off */
-	return json_pack("{s:o, s:o, s:s, s:o, s:o}",
+	return json_pack("{s:o, s:o, s:s, s:s, s:o, s:o}",
 			 "comm", text_json(stack->comm),
 			 "frames", frames,
 			 "kind", kind_name(stack->kind),
+			 "mode", mode_name(stack->mode),
 			 "faults", count_json(stack->faults),
 			 "stall_ns", count_if(profile->stall_known && stack->timed,
 					       stack->stall_ns));

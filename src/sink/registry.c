@@ -5,7 +5,9 @@
 
 #include "model/sink.h"
 
-static const struct sink *const sinks[] = { &sink_text, &sink_json, &sink_folded };
+static const struct sink *const sinks[] = { &sink_text,	     &sink_json,  &sink_csv,
+					    &sink_folded,    &sink_pprof, &sink_speedscope,
+					    &sink_flamegraph };
 
 const struct sink *sink_at(unsigned int i)
 {

@@ -46,6 +46,9 @@ void put_title(const struct report *report, const char *title);
 
 /* The parts. */
 int put_header(const struct report *report, const struct stall *all); /* 0 or -ENOMEM */
+/* The header for other formats, which break its lines themselves: what was measured, and what is
+ * missing. To be freed; NULL: no memory. */
+char *header_text(const struct profile *profile);
 void put_symbols(const struct report *report);
 /* Nothing where no provider was asked. */
 void put_objects(const struct report *report);

@@ -4,9 +4,9 @@
 
 #include "sink/report.h"
 
-#define RATIO "%8s %16s %-6s "
-#define HEAD "  %11s %11s " RATIO
-#define HEAD_COLUMNS (2 + 11 + 1 + 11 + 1 + 8 + 1 + 16 + 1 + 6 + 1)
+#define RATIO "%6s %14s %-5s "
+#define HEAD "  %9s %9s " RATIO
+#define HEAD_COLUMNS (2 + 9 + 1 + 9 + 1 + 6 + 1 + 14 + 1 + 5 + 1)
 
 static struct text_cell times(double ratio)
 {
@@ -41,7 +41,7 @@ static void put_ratio(FILE *out, const struct compared *row)
 
 static void put_rates(FILE *out, const struct compared *row)
 {
-	fprintf(out, "  %11.1f %11.1f ", row->rate[0], row->rate[1]);
+	fprintf(out, "  %9.1f %9.1f ", row->rate[0], row->rate[1]);
 	put_ratio(out, row);
 }
 

@@ -195,3 +195,31 @@ int put_header(const struct report *report, const struct stall *all)
 	put_losses(report);
 	return 0;
 }
+
+char *header_text(const struct profile *profile)
+{
+	const struct sink_options plain = { 0 };
+	struct report report = { .profile = profile, .options = &plain };
+	struct stall all = { 0 };
+	size_t size;
+	char *text;
+	int ret;
+
+	report.out = open_memstream(&text, &size);
+	if (!report.out)
+		return NULL;
+	report.faults = profile_faults(profile);
+	report.seconds = profile_seconds(profile);
+	for (unsigned int i = 0; i < FP_NR_KINDS; i++)
+		stall_merge(&all, &profile->kinds[i]);
+	ret = put_header(&report, &all);
+	if (fclose(report.out) || ret) {
+		free(text);
+		return NULL;
+	}
+	for (char *at = text; (at = strstr(at, "\n    "));) {
+		*at = ' ';
+		memmove(at + 1, at + 5, strlen(at + 5) + 1);
+	}
+	return text;
+}

@@ -234,7 +234,8 @@ static size_t add_shares(const struct profile *profile, size_t at, struct object
 			for (k = 0; k < nr && shares[k].kind != symbol->objects[n].kind; k++)
 				;
 			if (k == nr)
-				shares[nr++] = (struct object_share){ symbol->objects[n].kind, 0 };
+				shares[nr++] =
+					(struct object_share){ .kind = symbol->objects[n].kind };
 			shares[k].faults += symbol->objects[n].faults;
 		}
 	}

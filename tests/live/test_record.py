@@ -10,11 +10,10 @@ import signal
 import struct
 import subprocess
 import tarfile
-import time
 import zlib
 
-from lab import (FAULTPROF, FAULTS, Cgroup, PageCluster, Scratch, Swap, Target, as_user,
-                 cases_on_host, check, equal, main, read, refused, start, test_on_host,
+from lab import (BUILD, FAULTPROF, FAULTS, Cgroup, PageCluster, Scratch, Swap, Target, as_user,
+                 cases_on_host, check, equal, main, provider, read, refused, start, test_on_host,
                  tool, wait_for)
 
 SITE, FAULT, COUNTED = 7, 10, 11  # types of records
@@ -50,10 +49,6 @@ def records(path):
                 yield kind, at - begin
 
 
-def formats():
-    return re.search("there are (.*)", tool("--format", "?").err).group(1).split(", ")
-
-
 def contents(path):
     with open(path, "rb") as file:
         return file.read()
@@ -85,14 +80,18 @@ class Recorder:
 
 
 @test_on_host
-def test_every_format():
+def test_formats():
+    """Some of them; tests/unit/test_recording.c has all."""
     with Scratch() as place:
-        for form in formats():
-            path, report = (os.path.join(place, name) for name in ("run.fp", "report"))
-            done = tool("record", "-o", path, "--report", report, "--format", form, "--", "ls", "/")
+        for form in "text", "json", "pprof":
+            path, report, later = (os.path.join(place, name) for name in ("run.fp", "now", "later"))
+            tier = ["--tier", "perf"] if form == "text" else []  # it has warnings
+            done = tool("record", "-o", path, "--report", report, "--format", form, *tier, "--",
+                        "ls", "/")
             equal(done.rc, 0, "exit code (%s)" % done.err.strip())
-            check(os.path.getsize(report) > 20, "the report is %r" % read(report))
-            equal(replayed(path, "--format", form).out, read(report), form + " of the recording")
+            check(os.path.getsize(report) > 20, "the report is %r" % contents(report))
+            replayed(path, "--format", form, "-o", later)
+            check(contents(later) == contents(report), form + " of the recording is another one")
 
 
 @test_on_host
@@ -115,6 +114,24 @@ def test_one_by_one():
               os.path.getsize(path))
         equal(sum(kind == FAULT for kind, _ in records(path)), 1000, "records of one fault")
         equal(replayed(path, prefix=as_user()).err, "", "what an ordinary user is told")
+
+
+@test_on_host
+def test_objects():
+    """What faults hit, of which connection, how old, and what lived at the end."""
+    with Scratch() as place, Swap(), PageCluster(0), Cgroup() as group, \
+            Target(os.path.join(place, "truth"), 300, "1", group,
+                   binary=os.path.join(BUILD, "tests", "owner")) as target:
+        path, report = (os.path.join(place, name) for name in ("run.fp", "report"))
+        group.squeeze(target.pid)
+        recorder = Recorder("-o", path, "-p", target.pid, "--report", report, "--format", "json",
+                            "--provider", provider("tests/provider_owner"))
+        target.go()
+        equal(recorder.stop(), 0, "exit code")
+        equal(replayed(path, "--format", "json").out, read(report), "the report of the recording")
+        told = json.loads(read(report))
+        check(len(told["connections"]) > 100 and told["objects"],
+              "the provider told of %d connections" % len(told["connections"]))
 
 
 @test_on_host
@@ -157,22 +174,24 @@ def test_archive():
 
 @test_on_host
 def test_diff():
-    """The faults of both, each once; and nothing of it differs from itself."""
-    with Scratch() as place, Target("sites", 512) as target:
-        path = os.path.join(place, "run.fp")
-        recorder = Recorder("-o", path, "-p", target.pid)
-        time.sleep(2.5)
-        target.go()
-        equal(recorder.stop(), 0, "exit code")
-        diff = json.loads(tool("diff", path, path, "--format", "json").out)
-        for side in "a", "b":
-            equal(diff[side]["faults"], 512, "faults")
-            equal(sum(k[side]["faults"] for k in diff["kinds"]), 512, "faults by kind")
-            equal(sum(s[side]["faults"] for s in diff["symbols"]), 512, "faults by symbol")
-        equal([s["verdict"] for s in diff["symbols"]], ["noise"], "verdicts")
-        refused(tool("diff", path), 64, "diff")
-        refused(tool("diff", path, path, "--format", "folded"), 64, "folded", "json")
-        refused(tool("diff", path, place + "/none"), 1, place + "/none")
+    """The faults of both, each once."""
+    with Scratch() as place:
+        paths = [os.path.join(place, name) for name in ("a.fp", "b.fp")]
+        for path, n in zip(paths, ("300", "400")):
+            equal(tool("record", "-o", path, "--", FAULTS, "now", n).rc, 0, "exit code")
+        diff = json.loads(tool("diff", *paths, "--format", "json").out)
+        for side, path in zip("ab", paths):
+            whole = tool("report", path, "--format", "json", tier="").json()
+            equal(diff[side]["faults"], whole.totals["faults"], "faults")
+            for kind in diff["kinds"]:
+                equal(kind[side]["faults"], whole.kind(kind["kind"]), kind["kind"])
+            equal(sum(s[side]["faults"] for s in diff["symbols"]), whole.totals["faults"],
+                  "faults by symbol")
+        made = [s for s in diff["symbols"] if s["symbol"] == "zero_faults"]
+        equal([(s["a"]["faults"], s["b"]["faults"]) for s in made], [(300, 400)], "zero_faults")
+        refused(tool("diff", paths[0]), 64, "diff")
+        refused(tool("diff", *paths, "--format", "folded"), 64, "folded", "json")
+        refused(tool("diff", paths[0], place + "/none"), 1, place + "/none")
 
 
 @test_on_host

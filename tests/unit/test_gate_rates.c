@@ -14,7 +14,7 @@
 #include <cmocka.h>
 
 #include "gate/rates.h"
-#include "gate/student.h"
+#include "gate/tails.h"
 
 static void assert_near(double got, double want, double share)
 {
@@ -41,6 +41,11 @@ static void test_student(void **state)
 		assert_near(student_quantile(1 - table[i].p, table[i].df), -table[i].t, 5e-5);
 	}
 	assert_near(student_above(0, 7), .5, 1e-12);
+	assert_near(fisher_above(6.388, 4, 4), .05, 1e-3);
+	assert_near(fisher_above(2.895, 4, 19), .05, 1e-3);
+	assert_near(fisher_above(4.50, 4, 19), .01, 1e-2);
+	assert_near(fisher_above(5.811, 19, 4), .05, 1e-3);
+	assert_true(fisher_above(0, 4, 4) == 1);
 	assert_true(student_above(INFINITY, 3) == 0);
 	assert_true(student_above(-INFINITY, 3) == 1);
 }
@@ -166,7 +171,7 @@ static void test_interval(void **state)
 	/* Equal counts do not prove that the next one is equal, and zeros not that none will come.
 	 */
 	f = fit((double[]){ 100, 100, 100, 100, 100 }, 5, (double[]){ 104, 104, 104, 104, 104 }, 5);
-	assert_near(f.dispersion, 2. / 6, 1e-12);
+	assert_near(f.dispersion, 2. / 10, 1e-12);
 	f = fit(none, 5, now, 5);
 	assert_true(f.df == 4);
 	/* What is new has a ratio above any, and a fall one below 1. */

@@ -301,7 +301,91 @@ static void test_stacks(void **unused)
 	assert_string_equal(p.stacks[1]->frames[2], "read_in");
 	assert_string_equal(p.stacks[1]->frames[3], "recv");
 	assert_int_equal(p.symbols[0]->stall.faults, 16);
-	assert_int_equal(p.symbols[0]->in_stacks, 5);
+	assert_int_equal(p.symbols[0]->loose.faults, 11);
+	assert_int_equal(p.symbols[0]->loose.timed, 11);
+	assert_int_equal(p.symbols[0]->loose.stall_ns, 11000000);
+	profile_release(&p);
+}
+
+/* Of the addresses that read the same, those with most faults are shown. */
+static void test_stack_places(void **unused)
+{
+	struct frame frames[] = {
+		{ .function = "b_peek", .module = "haproxy", .inlined = true, .file = "buf.h" },
+		{ .function = "read_in", .module = "haproxy", .file = "sock.c" },
+		{ .function = "main" },
+	};
+	struct resolved_fault fault = { .frames = frames, .nr_frames = 3, .stack = true };
+	static const unsigned int faults[] = { 3, 5, 2, 5 };
+	struct profile p;
+
+	(void)unused;
+	assert_int_equal(profile_init(&p), 0);
+	for (unsigned int i = 0; i < 4; i++) {
+		frames[0].line = 10 + i;
+		frames[1].line = 100 + i;
+		add(&p, fault, faults[i]);
+	}
+	fault.mode = FP_KERNEL;
+	add(&p, fault, 1);
+	profile_finish(&p);
+	assert_int_equal(p.nr_stacks, 2);
+	assert_int_equal(p.stacks[0]->faults, 15);
+	assert_int_equal(p.stacks[0]->mode, FP_USER);
+	assert_int_equal(p.stacks[1]->mode, FP_KERNEL);
+	assert_string_equal(p.stacks[0]->places[0]->module, "[unknown]");
+	assert_null(p.stacks[0]->places[0]->file);
+	assert_string_equal(p.stacks[0]->places[1]->module, "haproxy");
+	assert_string_equal(p.stacks[0]->places[1]->file, "sock.c");
+	assert_int_equal(p.stacks[0]->places[1]->line, 101);
+	assert_false(p.stacks[0]->places[1]->inlined);
+	assert_string_equal(p.stacks[0]->places[2]->file, "buf.h");
+	assert_int_equal(p.stacks[0]->places[2]->line, 11);
+	assert_true(p.stacks[0]->places[2]->inlined);
+	assert_int_equal(p.stacks[1]->places[1]->line, 103);
+	assert_ptr_equal(p.stacks[1]->places[0], p.stacks[0]->places[0]);
+	profile_release(&p);
+}
+
+/* What was hit is told of a symbol, and of each part of it: its stacks, and what has none. */
+static void test_shares(void **unused)
+{
+	struct frame frames[] = { { .function = "read_in" }, { .function = "main" } };
+	struct resolved_fault fault = { .frames = frames, .nr_frames = 2, .stack = true };
+	const struct object_kind *stream, *buffer;
+	const struct profile_symbol *symbol;
+	struct profile p;
+
+	(void)unused;
+	assert_int_equal(profile_init(&p), 0);
+	stream = profile_object_kind(&p, "haproxy", "stream", NULL);
+	buffer = profile_object_kind(&p, "haproxy", "buffer", NULL);
+	fault.object = stream;
+	fault.addressed = 2;
+	add(&p, fault, 2);
+	fault.object = buffer;
+	fault.addressed = 3;
+	add(&p, fault, 3);
+	fault.stack = false;
+	add(&p, fault, 3);
+	fault.object = NULL;
+	fault.addressed = 0;
+	add(&p, fault, 4);
+	profile_finish(&p);
+	symbol = p.symbols[0];
+	assert_int_equal(symbol->nr_objects, 2);
+	assert_ptr_equal(symbol->objects[0].kind, buffer);
+	assert_int_equal(symbol->objects[0].faults, 6);
+	assert_int_equal(symbol->objects[0].timed, 6);
+	assert_int_equal(symbol->objects[0].stall_ns, 6000000);
+	assert_int_equal(symbol->loose.faults, 7);
+	assert_int_equal(symbol->loose.nr_objects, 1);
+	assert_ptr_equal(symbol->loose.objects[0].kind, buffer);
+	assert_int_equal(symbol->loose.objects[0].faults, 3);
+	assert_int_equal(p.stacks[0]->nr_objects, 2);
+	assert_ptr_equal(p.stacks[0]->objects[1].kind, stream);
+	assert_int_equal(p.stacks[0]->objects[1].faults, 2);
+	assert_int_equal(p.stacks[0]->objects[1].stall_ns, 2000000);
 	profile_release(&p);
 }
 
@@ -462,6 +546,7 @@ int main(void)
 		cmocka_unit_test(test_merge),	      cmocka_unit_test(test_names),
 		cmocka_unit_test(test_grouping),      cmocka_unit_test(test_places),
 		cmocka_unit_test(test_stacks),	      cmocka_unit_test(test_losses),
+		cmocka_unit_test(test_stack_places),  cmocka_unit_test(test_shares),
 		cmocka_unit_test(test_many_stacks),   cmocka_unit_test(test_targets_and_warnings),
 		cmocka_unit_test(test_text),	      cmocka_unit_test(test_grow),
 	};

@@ -4,186 +4,20 @@
  * what every sink prints of the two has to be the same. Then the file is cut off, changed, and
  * written by versions to come.
  */
+#include "recordlab.h"
+
 #include <errno.h>
-#include <fcntl.h>
 #include <lzma.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/file.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cmocka.h>
 #include <zlib.h>
 
 #include "base/bytes.h"
-#include "collect/recording_write.h"
-#include "session_profile.h"
-#include "session_replay.h"
-
-#define BEGIN 5000000000000ULL
-#define SECOND 1000000000ULL
-#define CODE 0x400000ULL /* where the program's file is mapped */
-#define NR_TICKS 4
 
 static char path[] = "/tmp/faultprof-unit.XXXXXX";
 
-/* ---- a run ---- */
-
-struct run {
-	struct recording_writer *writer; /* NULL: nothing is recorded */
-	struct keeper keeper;
-	struct tally tally;
-	struct profile profile;
-	struct binary_table binaries;
-	struct symbolizer *symbolizer;
-	struct image *program, *child, *unknown;
-	struct collect_counts counts;
-	struct pid_list added;
-	off_t whole[NR_TICKS + 1];    /* where the file ended after each tick, */
-	int64_t faults[NR_TICKS + 1]; /* and the faults that were told until then */
-	int64_t told;
-	int fd;
-};
-
-static const char *build_id_of(void *arg, const struct binary *binary)
-{
-	return symbolizer_build_id(arg, binary);
-}
-
-static const struct recording_run how = {
-	.version = "0.0.0",
-	.system = "Linux",
-	.release = "6.0",
-	.machine = "x86_64",
-	.node = "here",
-	.tier = TIER_TRACEPOINT,
-	.description = "tracepoint (for a test)",
-	.kinds = (1U << FP_NR_KINDS) - 1,
-	.modes = (1U << FP_NR_MODES) - 1,
-	.stacks = true,
-	.slow_ns = 1000000,
-	.begin_ns = BEGIN,
-	.wall_ns = 1,
-};
-
-/* The program is this one: it has names. */
-static void map_program(struct run *run)
-{
-	struct region region = { .start = CODE, .end = CODE + (64 << 20), .exec = true };
-	struct stat st;
-	int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-	char exe[4096] = "";
-
-	assert_true(fd >= 0 && !fstat(fd, &st));
-	assert_true(readlink("/proc/self/exe", exe, sizeof(exe) - 1) > 0);
-	region.binary = binary_get(&run->binaries, st.st_dev, st.st_ino, exe);
-	assert_non_null(region.binary);
-	region.binary->fd = fd;
-	run->program = image_new(2, 100, "proxy");
-	run->child = image_new(3, 101, "worker");
-	run->unknown = image_new(0, 0, "[unknown]");
-	assert_true(run->program && run->child && run->unknown);
-	run->program->own = region.binary;
-	assert_int_equal(image_add_region(run->program, &region), 0);
-	snprintf(region.name, sizeof(region.name), "[heap]");
-	region = (struct region){ .start = 0x10000, .end = 0x20000, .born_ns = BEGIN + 7 };
-	assert_int_equal(image_add_region(run->program, &region), 0);
-	run->child->next = run->program;
-}
-
-static void run_begin(struct run *run, const char *file)
-{
-	const uint64_t none[FP_NR_LOSSES] = { [FP_LOSS_START] = 2 };
-
-	memset(run, 0, sizeof(*run));
-	run->fd = -1;
-	assert_int_equal(profile_init(&run->profile), 0);
-	assert_int_equal(symbolizer_new(&run->symbolizer), 0);
-	run->keeper = (struct keeper){ .kinds = how.kinds,
-				       .modes = how.modes,
-				       .stacks = true,
-				       .slow_ns = how.slow_ns,
-				       .tally = &run->tally,
-				       .profile = &run->profile };
-	run->profile.begin_ns = BEGIN;
-	run->counts = (struct collect_counts){
-		.failed = 1, .kernel_seen = true, .access_known = true, .stall_known = true
-	};
-	memcpy(run->counts.lost, none, sizeof(none));
-	map_program(run);
-	if (!file)
-		return;
-	run->fd = open(file, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	assert_true(run->fd >= 0);
-	assert_int_equal(recording_begin(run->fd, &how, build_id_of, run->symbolizer, &run->writer),
-			 0);
-}
-
-static void run_end(struct run *run)
-{
-	recording_free(run->writer);
-	if (run->fd >= 0)
-		close(run->fd);
-	symbolizer_free(run->symbolizer);
-	tally_release(&run->tally);
-	profile_release(&run->profile);
-	image_free(run->program);
-	image_free(run->child);
-	image_free(run->unknown);
-	binary_table_release(&run->binaries);
-	pid_list_release(&run->added);
-}
-
-static int64_t faults_of(const struct fp_site_value *site)
-{
-	int64_t n = (int64_t)site->untimed;
-
-	for (unsigned int i = 0; i < FP_STALL_BUCKETS; i++)
-		n += site->bucket[i];
-	return n;
-}
-
-static void tell(struct run *run, const struct fault *fault, const struct object_answer *answer)
-{
-	if (run->writer) {
-		assert_int_equal(recording_images(run->writer, run->child, false), 0);
-		assert_int_equal(recording_fault(run->writer, fault, answer), 0);
-	}
-	if (keeper_wants(&run->keeper, fault))
-		assert_int_equal(keeper_add(&run->keeper, fault, answer), 0);
-	run->told += fault->site ? faults_of(fault->site) : 1;
-}
-
-static void tick(struct run *run, unsigned int i)
-{
-	run->counts.faults += 10;
-	if (run->writer) {
-		assert_int_equal(recording_images(run->writer, run->child, true), 0);
-		assert_int_equal(recording_tick(run->writer, BEGIN + (i + 1) * SECOND, &run->counts,
-						i == NR_TICKS),
-				 0);
-		run->whole[i] = lseek(run->fd, 0, SEEK_END);
-	}
-	run->faults[i] = run->told;
-	run->profile.end_ns = BEGIN + (i + 1) * SECOND;
-}
-
-/* ---- what happens in it ---- */
-
-static uint64_t code(int (*function)(void **))
-{
-	extern const char __executable_start[];
-
-	return CODE + (uint64_t)((const char *)function - __executable_start);
-}
+/* ---- the program: this one ---- */
 
 static int first(void **state)
 {
@@ -195,187 +29,28 @@ static int second(void **state)
 	return *state == NULL;
 }
 
-/* What the @i-th fault hit: all that can be said of one, over the run. */
-static struct object_answer answer_of(unsigned int i, const struct fault *fault,
-				      struct fp_object *object, struct fp_connection *connection)
-{
-	struct object_answer answer = { .asked = i % 11 != 0,
-					.outcome = (enum object_outcome)(i % 4 < 2 ? 0 : i % 4 - 1),
-					.provider = i % 3 ? "haproxy" : "mapping",
-					.swapped_ns = i % 5 ? 0 : 123456789 + i,
-					.swapped_resolution_ns = i % 5 ? 0 : 1000 };
+static struct program program;
 
-	*connection = (struct fp_connection){
-		.id = 1000 + i % 6,
-		.born_ns = i % 6 ? BEGIN - (i % 6) * 100 * SECOND : 0,
-		.resolution_ns = 1000000,
-		.used_ns = i % 7 ? fault->time_ns - i * SECOND : 0,
-		.waiting_bytes = i % 2 ? i : UINT64_MAX,
-		.frontend = i % 6 ? "front" : NULL,
-		.backend = i % 2 ? "back" : NULL,
-	};
-	if (i % 6 < 4)
-		snprintf(connection->peer, sizeof(connection->peer), "192.0.2.%u:4711", i % 6);
-	*object = (struct fp_object){ .type = i % 2 ? "buffer" : "stream",
-				      .pool = i % 3 ? "pool" : NULL,
-				      .base = fault->address - i,
-				      .size = 16384,
-				      .age_source = (enum fp_age_source)(i % 4),
-				      .born_ns = i % 4 ? fault->time_ns - i * SECOND : 0,
-				      .resolution_ns = i % 2,
-				      .used_ns = i % 3 ? fault->time_ns : fault->time_ns - 1,
-				      .connection = i % 5 ? connection : NULL };
-	answer.object = answer.outcome == OBJECT_FOUND ? object : NULL;
-	return answer;
+static uint64_t offset_of(int (*function)(void **))
+{
+	extern const char __executable_start[];
+
+	return (uint64_t)((const char *)function - __executable_start);
 }
 
-static void one_by_one(struct run *run, unsigned int i)
+static void find_program(void)
 {
-	const uint64_t ips[] = { i % 3 ? code(first) : 0xffffffff81000000, code(second) + i % 2,
-				 code(first) + 4, 0x10000 };
-	struct fault fault = { .time_ns = BEGIN + i * 7000001ULL,
-			       .address = 0x7f0000000000 + (i * 7919 % 1000) * 4096,
-			       .stall_ns = i % 9 ? 1000 * i : 0,
-			       .pid = i % 8 ? 100 : 101,
-			       .tid = 100 + i % 3,
-			       .kind = (enum fp_kind)(i % FP_NR_KINDS),
-			       .access = (enum fp_access)(i % FP_NR_ACCESSES),
-			       .mode = i % 3 ? FP_USER : FP_KERNEL,
-			       .major = i % 2,
-			       .image = i % 13 == 12 ? run->unknown
-					: i % 8	     ? run->program
-						     : run->child,
-			       .ips = ips,
-			       .nr_ips = i % 5,
-			       .stack_end = (enum fp_stack_end)(i % 5) };
-	struct fp_connection connection;
-	struct fp_object object;
-	struct object_answer answer = answer_of(i, &fault, &object, &connection);
+	static char exe[4096];
+	struct stat st;
 
-	tell(run, &fault, &answer);
-}
-
-static void counted(struct run *run, unsigned int i)
-{
-	struct fp_site_value value = { .untimed = i % 3, .total_ns = 5000 * i, .max_ns = 900 * i };
-	const uint64_t ips[] = { code(first) + i % 4, i % 2 ? code(second) : 0,
-				 i % 2 ? code(second) + 8 : 0 };
-	struct fault fault = { .kind = i % 2 ? FP_ZERO : FP_COW,
-			       .mode = i % 2 ? FP_KERNEL : FP_USER,
-			       .image = run->program,
-			       .site = &value,
-			       .ips = ips,
-			       .nr_ips = i % 7 ? 3 : 0 };
-
-	for (unsigned int k = 0; k < i % 6; k++)
-		value.bucket[(i * 37 + k * 11) % FP_STALL_BUCKETS] += k + 1;
-	tell(run, &fault, NULL);
-}
-
-static void lives(struct run *run, unsigned int i)
-{
-	struct fp_connection connection = { .id = 1000 + i / 3,
-					    .born_ns = BEGIN - i / 3 * 100 * SECOND };
-	struct fp_object object = { .type = i % 2 ? "buffer" : "stream",
-				    .pool = i % 3 ? "pool" : NULL,
-				    .base = 0x600000000000 + i * 64,
-				    .size = 64 + i % 2,
-				    .age_source = (enum fp_age_source)(i % 3),
-				    .born_ns = i % 3 ? BEGIN - i * SECOND : 0,
-				    .connection = i % 4 ? &connection : NULL };
-	uint64_t now = BEGIN + NR_TICKS * SECOND + i / 10;
-
-	if (run->writer)
-		assert_int_equal(recording_live(run->writer, 100, "haproxy", &object, now, 64, i),
-				 0);
-	assert_int_equal(
-		profile_add_live_object(&run->profile, 100, "haproxy", &object, now, 64, i), 0);
-}
-
-static void targets(struct run *run)
-{
-	assert_int_equal(
-		profile_add_target(&run->profile, 100, "proxy", "/usr/sbin/proxy", NULL, 4), 0);
-	assert_int_equal(pid_list_add(&run->added, 100), 0);
-	assert_int_equal(profile_set_provider(&run->profile, 100, "haproxy"), 0);
-	assert_int_equal(profile_warn(&run->profile, "nothing, \x1b[31m100 %% of it"), 0);
-	if (!run->writer)
-		return;
-	assert_int_equal(recording_target(run->writer, &run->profile.targets[0]), 0);
-	assert_int_equal(recording_added(run->writer, 100), 0);
-	assert_int_equal(recording_provider(run->writer, 100, "haproxy"), 0);
-	assert_int_equal(recording_warning(run->writer, run->profile.warnings[0]), 0);
-}
-
-/* A library that is loaded while the run goes on, and one of which the record comes late. */
-static void load(struct run *run, unsigned int i)
-{
-	struct region region = { .start = 0x70000000 + i * 0x10000,
-				 .end = 0x70010000 + i * 0x10000,
-				 .offset = 4096,
-				 .born_ns = BEGIN + (i % 2 ? 10 - i : 10 + i),
-				 .exec = true,
-				 .shared = i % 2 };
-
-	region.binary = binary_get(&run->binaries, 1, 10 + i, "/lib/not-here.so (deleted)");
-	assert_non_null(region.binary);
-	assert_int_equal(image_add_region(run->program, &region), 0);
-}
-
-static void happen(struct run *run)
-{
-	targets(run);
-	for (unsigned int t = 0; t <= NR_TICKS; t++) {
-		for (unsigned int i = t * 16; i < t * 16 + 16; i++) {
-			one_by_one(run, i);
-			counted(run, i);
-		}
-		load(run, t);
-		for (unsigned int i = 0; t == NR_TICKS && i < 60; i++)
-			lives(run, i);
-		tick(run, t);
-	}
-}
-
-/* ---- what is printed ---- */
-
-static struct options options_for(const struct sink *sink)
-{
-	return (struct options){
-		.sink = sink, .kinds = how.kinds, .modes = how.modes, .stacks = true
+	assert_int_equal(stat("/proc/self/exe", &st), 0);
+	assert_true(readlink("/proc/self/exe", exe, sizeof(exe) - 1) > 0);
+	program = (struct program){
+		exe, exe, st.st_dev, st.st_ino, offset_of(first), offset_of(second)
 	};
 }
 
-static char *print(const struct profile *profile, const struct sink *sink, bool stacks)
-{
-	const struct sink_options options = { .stacks = stacks };
-	char *text = NULL;
-	size_t size;
-	FILE *out = open_memstream(&text, &size);
-
-	assert_non_null(out);
-	assert_int_equal(sink->write(profile, &options, out), 0);
-	fclose(out);
-	return text;
-}
-
-static void complete(struct run *run)
-{
-	const struct finished finished = {
-		.tier = how.tier,
-		.description = how.description,
-		.kinds = run->keeper.kinds,
-		.modes = run->keeper.modes,
-		.counts = &run->counts,
-		.images = run->child,
-		.added = &run->added,
-		.cut_stacks = run->keeper.cut_stacks,
-		.symbolizer = run->symbolizer,
-		.tally = &run->tally,
-	};
-
-	assert_int_equal(profile_complete(&run->profile, &finished), 0);
-}
+/* ---- there and back ---- */
 
 /* Errors are told on standard error: not here. */
 static int replay(struct replay *ret, const struct options *options)
@@ -398,18 +73,21 @@ static void same_reports(uint32_t kinds, bool stacks)
 		struct options options = options_for(sink_at(i));
 		struct replay replayed;
 		struct run run;
+		size_t live_size, later_size;
 		char *live, *later;
 
-		run_begin(&run, NULL);
+		run_begin(&run, &program, NULL);
 		run.keeper.kinds = options.kinds = kinds;
 		run.keeper.stacks = options.stacks = stacks;
 		happen(&run);
 		complete(&run);
-		live = print(&run.profile, sink_at(i), stacks);
+		live = print(&run.profile, sink_at(i), stacks, &live_size);
 		assert_int_equal(replay(&replayed, &options), 0);
-		later = print(&replayed.profile, sink_at(i), stacks);
-		assert_string_equal(live, later);
-		assert_non_null(strstr(live, "second"));
+		later = print(&replayed.profile, sink_at(i), stacks, &later_size);
+		assert_true(live_size > 100);
+		assert_int_equal(live_size, later_size);
+		assert_memory_equal(live, later, live_size);
+		assert_true(i || strstr(live, "second"));
 		free(live);
 		free(later);
 		replay_release(&replayed);
@@ -444,7 +122,7 @@ static void record(void)
 {
 	struct run run;
 
-	run_begin(&run, path);
+	run_begin(&run, &program, path);
 	happen(&run);
 	run_end(&run);
 }
@@ -497,7 +175,7 @@ static void test_cut_anywhere(void **state)
 	int64_t n;
 
 	(void)state;
-	run_begin(&run, path);
+	run_begin(&run, &program, path);
 	happen(&run);
 	run_end(&run);
 	file = file_read();
@@ -523,7 +201,7 @@ static void test_growing(void **state)
 	struct run run;
 
 	(void)state;
-	run_begin(&run, path);
+	run_begin(&run, &program, path);
 	assert_int_equal(count_faults(&is), 0);
 	assert_int_equal(is, RECORDING_GROWING);
 	one_by_one(&run, 1);
@@ -542,7 +220,7 @@ static void test_damaged(void **state)
 	struct run run;
 
 	(void)state;
-	run_begin(&run, path);
+	run_begin(&run, &program, path);
 	happen(&run);
 	file = file_read();
 	file.data[run.whole[1] + 20] ^= 0x10;
@@ -563,7 +241,7 @@ static void test_full(void **state)
 
 	(void)state;
 	signal(SIGXFSZ, SIG_IGN);
-	run_begin(&run, path);
+	run_begin(&run, &program, path);
 	tick(&run, 0);
 	one_by_one(&run, 1);
 	tick(&run, 1);
@@ -693,6 +371,7 @@ static void test_later_writer(void **state)
 	struct replay now, then;
 	struct bytes more = { 0 };
 	struct file file, plain;
+	size_t nr_a, nr_b;
 	char *a, *b;
 
 	(void)state;
@@ -714,8 +393,8 @@ static void test_later_writer(void **state)
 	}
 	write_plain(more.data, more.nr);
 	assert_int_equal(replay(&then, &options), 0);
-	a = print(&now.profile, options.sink, true);
-	b = print(&then.profile, options.sink, true);
+	a = print(&now.profile, options.sink, true, &nr_a);
+	b = print(&then.profile, options.sink, true, &nr_b);
 	assert_string_equal(a, b);
 	free(a);
 	free(b);
@@ -740,17 +419,19 @@ static void test_hostile(void **state)
 	enum { ROUNDS = 600 };
 	static const uint8_t worst[] = { 0, 1, 0x7f, 0x80, 0xff };
 	struct file file, plain;
-	unsigned int reported = 0;
+	unsigned int reported = 0, nr_sinks = 0;
 
 	(void)state;
+	while (sink_at(nr_sinks))
+		nr_sinks++;
 	record();
 	file = file_read();
 	plain = unpack(&file);
 	for (unsigned int round = 0; round < ROUNDS; round++) {
-		const struct options options = options_for(sink_at(round % 2));
+		const struct options options = options_for(sink_at(round % nr_sinks));
 		uint8_t *changed = malloc(plain.size);
 		struct replay replayed;
-		size_t size = plain.size;
+		size_t size = plain.size, printed;
 
 		memcpy(changed, plain.data, plain.size);
 		for (unsigned int i = 0; i <= round % 3; i++)
@@ -761,7 +442,7 @@ static void test_hostile(void **state)
 			size = random_below((uint32_t)size);
 		write_plain(changed, size);
 		if (replay(&replayed, &options) >= 0) {
-			free(print(&replayed.profile, options.sink, true));
+			free(print(&replayed.profile, options.sink, true, &printed));
 			reported++;
 		}
 		replay_release(&replayed);
@@ -782,7 +463,7 @@ static void test_size(void **state)
 	off_t before;
 
 	(void)state;
-	run_begin(&run, path);
+	run_begin(&run, &program, path);
 	tick(&run, 0);
 	before = run.whole[0];
 	for (unsigned int i = 0; i < NR; i++)
@@ -802,6 +483,7 @@ static int make_path(void **state)
 	int fd = mkstemp(path);
 
 	(void)state;
+	find_program();
 	close(fd);
 	return fd < 0;
 }

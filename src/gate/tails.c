@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* The tail is an incomplete beta function, and that a continued fraction (Abramowitz and Stegun
+/* The tails are incomplete beta functions, and these a continued fraction (Abramowitz and Stegun
  * 26.5.8, evaluated by Lentz's method). */
-#include "gate/student.h"
+#include "gate/tails.h"
 
 #include <math.h>
 
@@ -86,4 +86,11 @@ double student_quantile(double p, double df)
 			high = middle;
 	}
 	return (low + high) / 2;
+}
+
+double fisher_above(double f, double df, double base_df)
+{
+	double sum = base_df + df * f;
+
+	return beta_incomplete(base_df / sum, df * f / sum, base_df / 2, df / 2);
 }
