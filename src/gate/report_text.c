@@ -85,11 +85,8 @@ static void put_rates(const struct gate_report *report, FILE *out)
 	if (others)
 		fprintf(out, "  and %zu function%s that did not rise\n", others,
 			others > 1 ? "s" : "");
-	fprintf(out,
-		"  (rose: the interval is above %.4g, and it is %s faults a second more; false "
-		"alarms: %.4g %%)\n",
-		report->rules->max_ratio, gate_rate(report->rules->min_rise).text,
-		100 * report->rules->level);
+	fprintf(out, "  (ROSE: all of the interval is above %.4g, and it is %s a second more)\n",
+		report->rules->max_ratio, gate_rate(report->rules->min_rise).text);
 	if (verdict->detectable > 0)
 		fprintf(out, "  A rise of all faults to less than %s times would not be seen.\n",
 			gate_ratio(verdict->detectable).text);
