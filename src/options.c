@@ -37,9 +37,9 @@ static const struct subcommand {
 	{ "report", "faultprof report", ACTION_REPORT, "[RECORDING]", 0, 1, options_check_report,
 	  "Print of a recording what the run would have printed." },
 	{ "archive", "faultprof archive", ACTION_ARCHIVE, "[RECORDING]", 0, 1, NULL,
-	  "Pack a recording with the files that name its faults, for another machine." },
+	  "Pack a recording with the files that name its faults." },
 	{ "diff", "faultprof diff", ACTION_DIFF, "RECORDING RECORDING", 2, 2, options_check_diff,
-	  "Say how much more or less often the faults of the second one came." },
+	  "Compare how often the faults of two recordings came." },
 };
 #define NR_SUBCOMMANDS (sizeof(subcommands) / sizeof(*subcommands))
 

@@ -74,7 +74,7 @@ static int parse_text(struct parser *p)
 	const char *kept;
 	char *copy;
 
-	if (length > MAX_TEXT || memchr(p->body->at, 0, length))
+	if (length > MAX_TEXT)
 		return -EBADMSG;
 	if (grow(&index->texts, index->nr_texts, sizeof(*index->texts)))
 		return -ENOMEM;
@@ -150,7 +150,7 @@ static int parse_region(struct parser *p)
 	region.shared = flags & 4;
 	region.binary = parser_binary(p);
 	name = parser_text(p);
-	if (p->body->bad || region.end <= region.start || p->index->nr_regions++ >= MAX_REGIONS)
+	if (p->body->bad || p->index->nr_regions++ >= MAX_REGIONS)
 		return -EBADMSG;
 	snprintf(region.name, sizeof(region.name), "%s", name ? name : "");
 	return image_add_region(owner, &region);

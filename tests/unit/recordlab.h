@@ -39,7 +39,7 @@ struct run {
 	struct profile profile;
 	struct binary_table binaries;
 	struct symbolizer *symbolizer;
-	struct image *program, *child, *unknown;
+	struct image *program, *child, *other, *unknown; /* other: the youngest */
 	struct collect_counts counts;
 	struct pid_list added;
 	off_t whole[NR_TICKS + 1];    /* where the file ended after each tick, */
@@ -98,6 +98,9 @@ LAB void map_program(struct run *run, const struct program *program)
 	snprintf(region.name, sizeof(region.name), "[heap]");
 	assert_int_equal(image_add_region(run->program, &region), 0);
 	run->child->next = run->program;
+	run->other = image_new(4, 102, "other");
+	assert_non_null(run->other);
+	run->other->next = run->child;
 }
 
 LAB void run_begin(struct run *run, const struct program *program, const char *file)
@@ -139,6 +142,7 @@ LAB void run_end(struct run *run)
 	profile_release(&run->profile);
 	image_free(run->program);
 	image_free(run->child);
+	image_free(run->other);
 	image_free(run->unknown);
 	binary_table_release(&run->binaries);
 	pid_list_release(&run->added);
@@ -156,7 +160,7 @@ LAB int64_t faults_of(const struct fp_site_value *site)
 LAB void tell(struct run *run, const struct fault *fault, const struct object_answer *answer)
 {
 	if (run->writer) {
-		assert_int_equal(recording_images(run->writer, run->child, false), 0);
+		assert_int_equal(recording_images(run->writer, run->other, false), 0);
 		assert_int_equal(recording_fault(run->writer, fault, answer), 0);
 	}
 	if (keeper_wants(&run->keeper, fault))
@@ -168,7 +172,7 @@ LAB void tick(struct run *run, unsigned int i)
 {
 	run->counts.faults += 10;
 	if (run->writer) {
-		assert_int_equal(recording_images(run->writer, run->child, true), 0);
+		assert_int_equal(recording_images(run->writer, run->other, true), 0);
 		assert_int_equal(recording_tick(run->writer, BEGIN + (i + 1) * SECOND, &run->counts,
 						i == NR_TICKS),
 				 0);
@@ -217,7 +221,7 @@ LAB struct object_answer answer_of(unsigned int i, const struct fault *fault,
 LAB void one_by_one(struct run *run, unsigned int i)
 {
 	const uint64_t ips[] = { i % 3 ? run->first : 0xffffffff81000000, run->second + i % 2,
-				 run->first + 4, 0x70000100 + i % 5 * 0x10000 };
+				 run->first + 4, 0x70000100 + i / 5 % 5 * 0x10000 };
 	struct fault fault = { .time_ns = BEGIN + i * 7000001ULL,
 			       .address = 0x7f0000000000 + (i * 7919 % 1000) * 4096,
 			       .stall_ns = i % 9 ? 1000 * i : 0,
@@ -260,12 +264,13 @@ LAB void counted(struct run *run, unsigned int i)
 LAB void lives(struct run *run, unsigned int i)
 {
 	struct fp_connection connection = { .id = 1000 + i / 3,
-					    .born_ns = BEGIN - i / 3 * 100 * SECOND };
+					    .born_ns =
+						    BEGIN - (i / 3 * 10 + i % 2 * 3700) * SECOND };
 	struct fp_object object = { .type = i % 2 ? "buffer" : "stream",
 				    .pool = i % 3 ? "pool" : NULL,
 				    .base = 0x600000000000 + i * 64,
 				    .size = 64 + i % 2,
-				    .age_source = (enum fp_age_source)(i % 3),
+				    .age_source = (enum fp_age_source)(i % 4),
 				    .born_ns = i % 3 ? BEGIN - i * SECOND : 0,
 				    .connection = i % 4 ? &connection : NULL };
 	uint64_t now = BEGIN + NR_TICKS * SECOND + i / 10;
@@ -351,7 +356,7 @@ LAB void complete(struct run *run)
 		.kinds = run->keeper.kinds,
 		.modes = run->keeper.modes,
 		.counts = &run->counts,
-		.images = run->child,
+		.images = run->other,
 		.added = &run->added,
 		.cut_stacks = run->keeper.cut_stacks,
 		.symbolizer = run->symbolizer,

@@ -213,6 +213,23 @@ static void test_growing(void **state)
 	assert_int_equal(is, RECORDING_CUT);
 }
 
+/* What goes out within an interval because there is much of it. */
+static void test_long_interval(void **state)
+{
+	const struct recording_visitor nobody = { 0 };
+	struct recording recording;
+	struct run run;
+
+	(void)state;
+	run_begin(&run, &program, path);
+	for (unsigned int i = 0; i < 4000; i++)
+		one_by_one(&run, i);
+	assert_int_equal(recording_read(path, &nobody, &recording), 0);
+	assert_true(recording.end_ns > BEGIN + SECOND);
+	recording_release(&recording);
+	run_end(&run);
+}
+
 static void test_damaged(void **state)
 {
 	enum recording_state is = RECORDING_WHOLE;
@@ -364,6 +381,76 @@ static size_t number_at(const struct file *file, size_t *at)
 	return value;
 }
 
+/* Packed bytes that are damaged are hard to unpack; these are damaged so that they mean something
+ * else. */
+static void test_checksum(void **state)
+{
+	enum recording_state is = RECORDING_WHOLE;
+	struct file file, plain;
+
+	(void)state;
+	record();
+	file = file_read();
+	plain = unpack(&file);
+	write_plain(plain.data, plain.size);
+	free(file.data);
+	assert_true(count_faults(&is) > 0);
+	assert_int_equal(is, RECORDING_WHOLE);
+	file = file_read();
+	file.data[file.size - 1]++;
+	file_write(file.data, file.size);
+	assert_int_equal(count_faults(&is), -EBADMSG);
+	free(file.data);
+	free(plain.data);
+}
+
+/* What leads out of a table, behind a good beginning. */
+static void test_out_of_bounds(void **state)
+{
+	static const struct {
+		uint8_t type, size, body[10];
+	} bad[] = {
+		{ RECORDING_COUNTED, 5, { 0, 0, 0, 0, 0 } },
+		{ RECORDING_COUNTED, 6, { 0xff, 0x7f, 0, 0, 0, 0 } },
+		{ RECORDING_COUNTED, 8, { 1, 0, 0, 0, 1, 0x80 | (FP_STALL_BUCKETS & 0x7f), 1, 1 } },
+		{ RECORDING_COUNTED, 8, { 1, 0, 0, 0, 0xff, 0x7f, 1, 1 } },
+		{ RECORDING_STACK, 1, { FP_MAX_FRAMES + 1 } },
+		{ RECORDING_SITE, 4, { 2, 0, 0, 4 } },
+		{ RECORDING_SITE, 4, { 2, FP_NR_KINDS, 0, 0 } },
+		{ RECORDING_SITE, 4, { 2, FP_NR_ACCESSES << 4, 0, 0 } },
+		{ RECORDING_SITE, 4, { 99, 0, 0, 0 } },
+		{ RECORDING_KIND, 4, { 0xff, 0x7f, 1, 0 } },
+		{ RECORDING_KIND, 3, { 0, 1, 0 } },
+		{ RECORDING_CONNECTION, 6, { 1, 1, 1, 0xff, 0x7f, 0 } },
+		{ RECORDING_REGION, 8, { 99, 1, 1, 0, 0, 0, 0, 0 } },
+		{ RECORDING_IMAGE, 4, { 5, 1, 1, 99 } },
+		{ RECORDING_LIVE, 4, { 1, 0xff, 0x7f, 0 } },
+		{ RECORDING_RUN, 4, { 1, 1, 1, 1 } },
+		{ RECORDING_WARNING, 2, { 0xff, 0x7f } },
+	};
+	enum recording_state is = RECORDING_WHOLE;
+	struct file file, plain;
+	struct run run;
+
+	(void)state;
+	run_begin(&run, &program, path);
+	one_by_one(&run, 1);
+	counted(&run, 1);
+	tick(&run, 0);
+	run_end(&run);
+	file = file_read();
+	plain = unpack(&file);
+	plain.data = realloc(plain.data, plain.size + sizeof(bad[0]));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		memcpy(plain.data + plain.size, &bad[i], sizeof(bad[i]));
+		write_plain(plain.data, plain.size + 2 + bad[i].size);
+		assert_true(count_faults(&is) > 0);
+		assert_int_equal(is, RECORDING_DAMAGED);
+	}
+	free(file.data);
+	free(plain.data);
+}
+
 /* A writer to come knows more types of records, and more of each. */
 static void test_later_writer(void **state)
 {
@@ -497,11 +584,12 @@ static int remove_path(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_same_report),  cmocka_unit_test(test_cut_anywhere),
-		cmocka_unit_test(test_growing),	     cmocka_unit_test(test_damaged),
-		cmocka_unit_test(test_full),	     cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_later_writer), cmocka_unit_test(test_hostile),
-		cmocka_unit_test(test_size),
+		cmocka_unit_test(test_same_report), cmocka_unit_test(test_cut_anywhere),
+		cmocka_unit_test(test_growing),	    cmocka_unit_test(test_long_interval),
+		cmocka_unit_test(test_checksum),    cmocka_unit_test(test_out_of_bounds),
+		cmocka_unit_test(test_damaged),	    cmocka_unit_test(test_full),
+		cmocka_unit_test(test_refused),	    cmocka_unit_test(test_later_writer),
+		cmocka_unit_test(test_hostile),	    cmocka_unit_test(test_size),
 	};
 
 	return cmocka_run_group_tests(tests, make_path, remove_path);
