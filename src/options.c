@@ -120,7 +120,7 @@ static const struct {
 	{ GATE, 0, "budget", "SERIES=N", set_budget,
 	  "so many a run, or with /s, /work: major=0, swap-in:FUNCTION=5/s" },
 	{ GATE, 0, "max-ratio", "RATIO", set_max_ratio,
-	  "how many times the baseline's rate is allowed (default 1.05)" },
+	  "how many times the baseline's rate is allowed (default 1.1)" },
 	{ GATE, 0, "min-rise", "FAULTS", set_min_rise, "and how many more a second (default 1)" },
 	{ GATE, 0, "level", "P", set_level, "how likely a false alarm may be (default 0.01)" },
 	{ GATE, 0, "by", "LEVEL[,LEVEL]", set_by,

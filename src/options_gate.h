@@ -28,9 +28,9 @@ struct gate_options {
 	bool load; /* the command is no target: others are watched while it runs */
 };
 
-#define GATE_DEFAULTS                                                                   \
-	{                                                                               \
-		.repeat = 5, .keep = 50, .max_ratio = 1.05, .min_rise = 1, .level = .01 \
+#define GATE_DEFAULTS                                                                  \
+	{                                                                              \
+		.repeat = 5, .keep = 50, .max_ratio = 1.1, .min_rise = 1, .level = .01 \
 	}
 
 int set_baseline(struct options *o, const char *text);
