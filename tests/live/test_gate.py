@@ -271,7 +271,7 @@ def test_interrupt():
                 (["gate", "--budget", "major=0", "--report", "json=" + report], 3, ["json"]),
                 (["baseline", "update", "--baseline", base], 1, [])):
             need_tool()
-            process = start([FAULTPROF] + command + ["-v", "--", "sleep", "30"],
+            process = start([FAULTPROF] + command + ["-v", "--", "sleep", "30.71"],
                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                             universal_newlines=True)
             while "collecting" not in process.stderr.readline():
@@ -281,6 +281,8 @@ def test_interrupt():
             out, err = process.communicate(timeout=20)
             equal(process.returncode, rc, "exit code (%s)" % (err + out))
             check("interrupted" in out + err, "it does not say why: " + out + err)
+            check("sleep 30.71" not in subprocess.check_output(["ps", "-eo", "args="]).decode(),
+                  "the command runs on")
             equal(os.listdir(place), left, "files")
             if left:
                 equal(json.loads(read(report))["why"], "it was interrupted", "why")
