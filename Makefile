@@ -25,6 +25,7 @@ MAN8DIR := $(DESTDIR)$(PREFIX)/share/man/man8
 BASHDIR := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 ZSHDIR := $(DESTDIR)$(PREFIX)/share/zsh/site-functions
 FISHDIR := $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+DOCDIR := $(DESTDIR)$(PREFIX)/share/doc/faultprof/prometheus
 
 SRC := $(wildcard src/*.c src/*/*.c)
 OBJ := $(SRC:%.c=$(BUILD)/%.o)
@@ -32,6 +33,7 @@ LIB := $(filter-out $(BUILD)/src/main.o,$(OBJ))
 programs = $(filter-out $(1)/provider_%,$(wildcard $(1)/*.c)) # providers are shared objects
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/%,$(call programs,examples))
 PROVIDERS := $(patsubst examples/%.c,$(BUILD)/%.so,$(wildcard examples/provider_*.c))
+OWNERS := src/provider/owners.c src/provider/records.c
 SKELETONS := $(patsubst bpf/%.bpf.c,$(BUILD)/%.skel.h,$(wildcard bpf/*.bpf.c))
 PAGES := $(patsubst src/sink/%,$(BUILD)/%.h,$(wildcard src/sink/*.html))
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/*.c))
@@ -102,7 +104,7 @@ $(BUILD)/provider_%.so: examples/provider_%.c
 
 # These are made as the tool's own are, on its index of owners. Of several sources gcc tells the
 # dependencies of the last one only.
-$(BUILD)/tests/provider_%.so: tests/live/provider_%.c src/provider/owners.c \
+$(BUILD)/tests/provider_%.so: tests/live/provider_%.c $(OWNERS) \
 		$(wildcard tests/live/*.h src/provider/*.h include/*/*.h)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
@@ -121,7 +123,7 @@ $(BUILD)/tests/alloc-static: tests/live/alloc.c
 	$(call say,CC,$@)
 	$(Q)$(CC) $(BASE_CFLAGS) -O2 -g -static -DALLOC_STATIC -o $@ $< -lpthread
 
-$(BUILD)/bench/provider_%.so: tests/bench/provider_%.c src/provider/owners.c
+$(BUILD)/bench/provider_%.so: tests/bench/provider_%.c $(OWNERS)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(BASE_CFLAGS) -shared -fPIC -Isrc -Iinclude $(LDFLAGS) -o $@ $^
@@ -163,16 +165,19 @@ demo:
 	@examples/demo.sh $(BUILD)/faultprof $(BUILD)/coldproxy $(BUILD)/provider_coldproxy.so
 
 install: $(BUILD)/faultprof
-	install -d $(SBINDIR) $(MAN8DIR) $(BASHDIR) $(ZSHDIR) $(FISHDIR)
+	install -d $(SBINDIR) $(MAN8DIR) $(BASHDIR) $(ZSHDIR) $(FISHDIR) $(DOCDIR)
 	install -m 755 $(BUILD)/faultprof $(SBINDIR)/faultprof
 	install -m 644 src/faultprof.8 $(MAN8DIR)/faultprof.8
 	install -m 644 src/completions/faultprof.bash $(BASHDIR)/faultprof
 	install -m 644 src/completions/_faultprof $(ZSHDIR)/_faultprof
 	install -m 644 src/completions/faultprof.fish $(FISHDIR)/faultprof.fish
+	install -m 644 examples/prometheus/alerts.yml examples/prometheus/dashboard.json $(DOCDIR)
+	sed 's,/usr/local/sbin,$(PREFIX)/sbin,' examples/prometheus/faultprof.service > $(DOCDIR)/faultprof.service
 
 uninstall:
 	rm -f $(SBINDIR)/faultprof $(MAN8DIR)/faultprof.8 $(BASHDIR)/faultprof \
 		$(ZSHDIR)/_faultprof $(FISHDIR)/faultprof.fish
+	rm -rf $(DOCDIR)
 
 clean:
 	rm -rf $(BUILD)

@@ -19,9 +19,7 @@
  * the copies of its parent's are not entered. What an exec or the exit leaves behind is told by
  * processes[] to be dead, and removed by user space.
  */
-#include "kernel.h"
-
-#include "faultprof/births.h"
+#include "callers.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -46,22 +44,6 @@ struct {
 	__type(value, fp_u64);
 } calls SEC(".maps");
 
-/* Watched processes, and since when their objects count. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, FP_BIRTH_SITES);
-	__type(key, fp_u32);
-	__type(value, fp_u64);
-} processes SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, fp_u32);
-	__type(value, struct fp_birth_counts);
-} counts SEC(".maps");
-
 /* What was born lately, for user space to keep up without reading the whole map: mapped by it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -78,8 +60,9 @@ struct call {
 	fp_u64 sp; /* as it began */
 	fp_u64 size, tag;
 	fp_u64 old_base; /* of the object that it ended; 0: none */
+	fp_u64 result;	 /* where it puts the object, when it does not return it */
 	struct fp_birth old;
-	fp_u32 site, pad;
+	fp_u32 site, stack;
 };
 
 struct calls {
@@ -93,15 +76,6 @@ struct {
 	__type(key, int);
 	__type(value, struct calls);
 } threads SEC(".maps");
-
-static __always_inline void lose(enum fp_birth_loss what)
-{
-	fp_u32 cpu = bpf_get_smp_processor_id();
-	struct fp_birth_counts *c = bpf_map_lookup_elem(&counts, &cpu);
-
-	if (c)
-		c->lost[what]++;
-}
 
 static __always_inline struct fp_birth_key key_of(fp_u64 base)
 {
@@ -211,6 +185,8 @@ int on_alloc(struct pt_regs *regs)
 	if (call) {
 		call->size = size;
 		call->tag = argument(&a, site->tag_arg, 0);
+		call->stack = with_stacks && size >= site->min_size ? stack_of(regs) : 0;
+		call->result = argument(&a, site->result_arg, 0);
 		call->old_base = found ? old.base : 0;
 		if (found)
 			call->old = *found;
@@ -244,6 +220,20 @@ static __always_inline void enter(fp_u64 base, const struct fp_birth *birth)
 	*(volatile fp_u64 *)&note->nr = nr;
 }
 
+/* What the call gave; 0: it failed. */
+static __always_inline fp_u64 result_of(const struct fp_birth_site *site, const struct call *call,
+					fp_u64 returned)
+{
+	fp_u64 base;
+
+	if (site->result_arg < 0)
+		return returned;
+	/* An int: the upper half of the register says nothing. */
+	if ((fp_u32)returned || bpf_probe_read_user(&base, sizeof(base), (void *)call->result))
+		return 0;
+	return base;
+}
+
 SEC("uretprobe")
 int on_return(struct pt_regs *regs)
 {
@@ -251,10 +241,12 @@ int on_return(struct pt_regs *regs)
 	struct fp_birth_site *site = bpf_map_lookup_elem(&sites, &id);
 	struct call *call = site ? pop(regs->sp - 8, id) : 0;
 	struct fp_birth birth = {};
+	fp_u64 base;
 
 	if (!call)
 		return 0;
-	if (!regs->ax) {
+	base = result_of(site, call, regs->ax);
+	if (!base) {
 		/* It failed, and the old object lives on; but realloc(p, 0) is free(p). */
 		if (call->old_base && call->size)
 			enter(call->old_base, &call->old);
@@ -266,7 +258,8 @@ int on_return(struct pt_regs *regs)
 	birth.born_ns = bpf_ktime_get_ns();
 	birth.tag = call->tag;
 	birth.site = id;
-	enter(regs->ax, &birth);
+	birth.stack = call->stack;
+	enter(base, &birth);
 	return 0;
 }
 
@@ -293,10 +286,12 @@ SEC("tp_btf/sched_process_exec")
 int BPF_PROG(on_exec, struct task_struct *task)
 {
 	fp_u32 pid = task->tgid;
-	fp_u64 *since = bpf_map_lookup_elem(&processes, &pid);
+	struct fp_birth_process *process = bpf_map_lookup_elem(&processes, &pid);
 
-	if (since)
-		*since = bpf_ktime_get_ns();
+	if (process) {
+		process->image = 0; /* until user space knows the new one */
+		process->since_ns = bpf_ktime_get_ns();
+	}
 	return 0;
 }
 

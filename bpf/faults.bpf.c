@@ -164,7 +164,7 @@ static __always_inline bool tell(struct task_struct *task, struct fp_site_key *k
 		return false;
 	fault = &s->fault;
 	fault->h.image = key->image;
-	copy_registers(s, regs);
+	copy_registers(&s->raw, regs);
 	result = walk(s, key, !detail);
 	if (!detail && result != WALK_MISS) {
 		if (result == WALK_DONE)

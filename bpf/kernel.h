@@ -46,8 +46,11 @@ struct percpu_counter {
 	__s32 *counters;
 };
 
+struct task_struct;
+
 struct mm_struct {
 	struct percpu_counter rss_stat[4];
+	struct task_struct *owner;
 };
 
 struct signal_struct {
@@ -122,7 +125,9 @@ enum { MM_FILEPAGES, MM_ANONPAGES, MM_SWAPENTS, MM_SHMEMPAGES };
 #define PF_WRITE 2
 #define PF_INSTR 16
 
-#define PF_EXITING 4 /* of task_struct.flags */
+/* of task_struct.flags */
+#define PF_EXITING 4
+#define PF_MEMALLOC 0x800
 
 #define PAGE_SHIFT 12
 #define PAGE_SIZE (1UL << PAGE_SHIFT)

@@ -53,12 +53,42 @@ static __always_inline bool was_huge(struct mm_struct *mm, const struct task_sta
 	return !bpf_probe_read_kernel(&value, sizeof(value), (void *)local) && !value;
 }
 
+const volatile bool count_swapped_out;
+
+/* Who reclaims memory, and nobody else, adds to the swap entries of a process while it is told not
+ * to reclaim any itself: kswapd, who had to reclaim for his own allocation, or madvise(). Each page
+ * is told by itself. */
+static __always_inline void count_if_swapped_out(struct mm_struct *mm, struct task_struct *by)
+{
+	struct fp_site_key key = { .kind = FP_SITE_SWAPPED_OUT };
+	struct task_struct *owner;
+	struct fp_target *target;
+	fp_u32 tgid;
+
+	if (!(by->flags & PF_MEMALLOC) || !bpf_core_field_exists(mm->owner))
+		return;
+	owner = mm->owner;
+	if (!owner)
+		return;
+	tgid = owner->tgid;
+	target = bpf_map_lookup_elem(&targets, &tgid);
+	if (!target || target->on_exec)
+		return;
+	key.image = target->image;
+	count_site(&key, 0);
+}
+
 SEC("tp_btf/rss_stat")
 int BPF_PROG(on_rss_stat, struct mm_struct *mm, int member)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct task_state *state = state_find(task);
+	struct task_state *state;
 
+	if (count_swapped_out && member == MM_SWAPENTS)
+		count_if_swapped_out(mm, task);
+	if (fentry_tier)
+		return 0;
+	state = state_find(task);
 	if (!state || state->phase != IN_FAULT || state->reclaiming || task->mm != mm)
 		return 0;
 	state->saw |= 1 << (member & 3);

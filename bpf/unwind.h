@@ -9,14 +9,7 @@
 #define BPF_UNWIND_H
 
 #include "emit.h"
-#include "uretprobe.h"
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 16384);
-	__type(key, struct fp_rule_key);
-	__type(value, struct fp_rule);
-} rules SEC(".maps");
+#include "stack.h"
 
 enum walk_result {
 	WALK_DONE, /* as far as it goes: fault.stack_end says why there */
@@ -29,7 +22,7 @@ enum walk_result {
  * looks at it once, and not along each path that leads to it. Returns enum walk_result. */
 __attribute__((noinline)) int walk(struct scratch *s, struct fp_site_key *site, bool until_own)
 {
-	fp_u64 ip, sp, bp, callee = 0, cfa;
+	fp_u64 ip, sp, bp, callee = 0;
 	struct fp_rule_key key = {};
 	struct fp_fault_event *fault;
 	struct fp_rule *rule;
@@ -67,55 +60,15 @@ __attribute__((noinline)) int walk(struct scratch *s, struct fp_site_key *site, 
 			fault->stack_end = FP_STACK_NO_RULE;
 			return WALK_DONE;
 		}
-		cfa = (rule->how == FP_RULE_RSP ? sp : bp) + rule->cfa_offset;
-		if (bpf_probe_read_user(&ip, sizeof(ip), (void *)(cfa - 8)) ||
-		    (rule->rbp_offset != FP_RBP_SAME &&
-		     bpf_probe_read_user(&bp, sizeof(bp), (void *)(cfa + rule->rbp_offset)))) {
+		if (go_up(rule, &ip, &sp, &bp)) {
 			fault->stack_end = FP_STACK_ABSENT;
 			return WALK_DONE;
 		}
-		sp = cfa;
 		if (!ip)
 			return WALK_DONE;
 	}
 	fault->stack_end = FP_STACK_DEEP;
 	return WALK_DONE;
-}
-
-static __always_inline void put_real_addresses(struct scratch *s, fp_u64 from)
-{
-	struct real_return real = first_return(bpf_get_current_task_btf());
-
-	for (int i = 0; real.slot && i < MAX_RETURNS; i++) {
-		fp_u64 at = real.slot - from;
-
-		if (at + 8 <= s->raw.bytes && at < FP_STACK_BYTES)
-			*(fp_u64 *)&s->raw.data[at & (FP_STACK_BYTES - 1)] = real.address;
-		real = next_return(&real);
-	}
-}
-
-static __always_inline void copy_registers(struct scratch *s, const struct pt_regs *regs)
-{
-	fp_u64 *reg = s->raw.reg;
-
-	reg[0] = regs->ax;
-	reg[1] = regs->dx;
-	reg[2] = regs->cx;
-	reg[3] = regs->bx;
-	reg[4] = regs->si;
-	reg[5] = regs->di;
-	reg[6] = regs->bp;
-	reg[7] = regs->sp;
-	reg[8] = regs->r8;
-	reg[9] = regs->r9;
-	reg[10] = regs->r10;
-	reg[11] = regs->r11;
-	reg[12] = regs->r12;
-	reg[13] = regs->r13;
-	reg[14] = regs->r14;
-	reg[15] = regs->r15;
-	reg[16] = regs->ip;
 }
 
 /* Copies as much of the stack as is present. Reading with page faults disabled brings nothing in:
@@ -136,7 +89,7 @@ static __always_inline void copy_stack(struct scratch *s)
 		from += part;
 	}
 	s->raw.bytes = done < FP_STACK_BYTES ? done : FP_STACK_BYTES;
-	put_real_addresses(s, s->raw.reg[7]);
+	put_real_addresses(&s->raw);
 }
 
 #endif

@@ -46,17 +46,19 @@ struct options {
 	unsigned int nr_files;
 	const char *debug_dir; /* where their binaries are; NULL: where they were */
 	const struct sink *sink;
-	unsigned int top; /* rows a table; 0: all */
-	bool sink_given;  /* false: sink is the default */
-	bool top_given;	  /* false: top is the sink's own */
-	uint32_t kinds;	  /* bit by enum fp_kind */
-	uint32_t modes;	  /* bit by enum fp_mode */
+	const char *textfile; /* for node_exporter, over and over; NULL: one report at the end */
+	double interval_s;    /* of that; 0: not given */
+	unsigned int top;     /* rows a table; 0: all */
+	bool sink_given;      /* false: sink is the default */
+	bool top_given;	      /* false: top is the sink's own */
+	uint32_t kinds;	      /* bit by enum fp_kind */
+	uint32_t modes;	      /* bit by enum fp_mode */
 	bool stacks, inherit;
 	uint64_t slow_ns;
 	enum tier tier;
 	const char *providers; /* names and paths, or "none"; NULL: the default ones */
 	uint64_t alloc_min;    /* bytes */
-	bool alloc_given;
+	bool alloc_given, alloc_stacks;
 	struct fp_allocator *alloc_fns; /* owned, as their names are */
 	size_t nr_alloc_fns;
 	const char *haproxy_socket;	/* NULL: it is not asked */

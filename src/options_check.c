@@ -8,6 +8,10 @@
 
 #include "base/log.h"
 
+#define TEXTFILE_INTERVAL_S 15
+#define TEXTFILE_TOP 50
+#define TEXTFILE_TOP_MAX 10000
+
 int options_check_targets(const struct options *o, bool dashes)
 {
 	bool command = o->command && !o->gate.load;
@@ -48,13 +52,14 @@ static bool has_element(const char *list, const char *name)
 /* What allocators give is known to one provider alone. */
 static int check_providers(struct options *o)
 {
-	if (!o->alloc_given && !o->nr_alloc_fns)
+	if (!o->alloc_given && !o->nr_alloc_fns && !o->alloc_stacks)
 		return 0;
 	if (!o->providers)
 		o->providers = "malloc";
 	if (has_element(o->providers, "malloc"))
 		return 0;
-	log_error("--alloc-min and --alloc-fn are for the provider malloc: --provider %s,malloc",
+	log_error("--alloc-min, --alloc-fn and --alloc-stacks are for the provider malloc: "
+		  "--provider %s,malloc",
 		  o->providers);
 	return -EINVAL;
 }
@@ -74,10 +79,40 @@ static int check_socket(const struct options *o)
 	return -EINVAL;
 }
 
+/* There is no report at the end, and the series have to be bounded. */
+static int check_textfile(struct options *o)
+{
+	if (!o->textfile) {
+		if (!o->interval_s)
+			return 0;
+		log_error("--interval is for --textfile");
+		return -EINVAL;
+	}
+	if (!o->interval_s)
+		o->interval_s = TEXTFILE_INTERVAL_S;
+	if (!o->top_given)
+		o->top = TEXTFILE_TOP;
+	o->stacks = false;
+	if (o->output)
+		log_error("--textfile writes no report: not with -o");
+	else if (o->sink_given)
+		log_error("--textfile has a format of its own: not with --format");
+	else if (o->alloc_stacks)
+		log_error("--textfile has no stacks: not with --alloc-stacks");
+	else if (!o->top || o->top > TEXTFILE_TOP_MAX)
+		log_error("--textfile keeps the series of a function for ever: --top from 1 to %d",
+			  TEXTFILE_TOP_MAX);
+	else
+		return 0;
+	return -EINVAL;
+}
+
 int options_check_run(struct options *o, bool dashes)
 {
 	int r = check_providers(o);
 
+	if (!r)
+		r = check_textfile(o);
 	if (!r)
 		r = check_socket(o);
 	if (!r && !o->recording)

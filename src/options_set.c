@@ -107,6 +107,32 @@ int set_format(struct options *o, const char *text)
 	return -EINVAL;
 }
 
+/* node_exporter reads no other files. */
+int set_textfile(struct options *o, const char *text)
+{
+	size_t length = strlen(text);
+
+	if (length < 6 || strcmp(text + length - 5, ".prom") || text[length - 6] == '/') {
+		log_error("--textfile wants a file that ends in .prom, in node_exporter's "
+			  "--collector.textfile.directory, not '%s'",
+			  text);
+		return -EINVAL;
+	}
+	o->textfile = text;
+	return 0;
+}
+
+int set_interval(struct options *o, const char *text)
+{
+	char *end;
+
+	o->interval_s = strtod(text, &end);
+	if (end != text && !*end && o->interval_s >= 1 && o->interval_s <= 86400)
+		return 0;
+	log_error("--interval wants seconds, from 1 to 86400, not '%s'", text);
+	return -EINVAL;
+}
+
 static int parse_number(const char *option, const char *text, unsigned long max, unsigned long *ret)
 {
 	unsigned long value;
@@ -289,6 +315,13 @@ int set_alloc_fn(struct options *o, const char *text)
 	}
 	a.name = a.alloc;
 	o->alloc_fns[o->nr_alloc_fns++] = a;
+	return 0;
+}
+
+int set_alloc_stacks(struct options *o, const char *text)
+{
+	(void)text;
+	o->alloc_stacks = true;
 	return 0;
 }
 

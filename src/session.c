@@ -26,6 +26,7 @@
 #include "provider/haproxy_requests.h"
 #include "provider/malloc.h"
 #include "session_end.h"
+#include "session_export.h"
 #include "session_keep.h"
 #include "session_objects.h"
 #include "session_profile.h"
@@ -55,7 +56,9 @@ struct session {
 	struct hosts hosts;
 	struct recorder recorder;
 	struct keeper keeper;
+	struct exporter *exporter; /* NULL: one report at the end */
 	struct tally tally;
+	struct allocation_tally allocations;
 	struct profile profile;
 	struct haproxy_requests requests;
 	uint64_t scanned_ns, progress_ns;
@@ -100,6 +103,8 @@ static int on_fault(void *arg, const struct fault *fault)
 	if (!fault->site)
 		hosts_fault(&s->hosts, fault, &answer);
 	r = recorder_fault(&s->recorder, &whole, &answer);
+	if (!r && s->exporter)
+		r = exporter_gather(s->exporter, s->symbolizer, fault->image, &s->keeper);
 	return r ? r : keeper_add(&s->keeper, &whole, &answer);
 }
 
@@ -134,6 +139,7 @@ static int open_collector(struct session *s)
 		.slow_ns = o->slow_ns,
 		.sites = o->sites,
 		.ring_bytes = o->ring_bytes,
+		.swapped_out = o->textfile != NULL,
 		.debug = o->verbose > 1,
 	};
 	int r;
@@ -179,6 +185,7 @@ static int choose_providers(struct session *s)
 			.recorder = &s->recorder,
 		},
 		.mappings = s->collector->mappings,
+		.alloc_stacks = s->allocations.wanted,
 	};
 	return r;
 }
@@ -187,12 +194,16 @@ static int choose_providers(struct session *s)
 static void open_births(struct session *s)
 {
 	const struct options *o = s->options;
+	const struct births_options options = { .stacks = o->alloc_stacks,
+						.inherit = o->inherit,
+						.debug = o->verbose > 1 };
 
 	if (!o->providers || !strcmp(o->providers, "none"))
 		return;
-	s->births_error = births_open(0, o->verbose > 1, &s->births);
+	s->births_error = births_open(&options, &s->births);
 	if (s->births)
 		s->targets.helpers[2] = births_helper(s->births);
+	s->allocations.wanted = o->alloc_stacks && s->births;
 	provider_malloc_set(o->alloc_min, o->alloc_fns, o->nr_alloc_fns);
 }
 
@@ -225,6 +236,7 @@ static int start_recorder(struct session *s)
 	s->recorder.collector = s->collector;
 	s->recorder.targets = &s->targets;
 	s->recorder.symbolizer = s->symbolizer;
+	s->recorder.alloc_stacks = s->allocations.wanted;
 	return recorder_begin(&s->recorder, s->command.pid);
 }
 
@@ -330,6 +342,27 @@ static int record_interval(struct session *s, uint64_t now)
 	return r ? r : recorder_tick(&s->recorder, now, false);
 }
 
+static struct exported exported(struct session *s)
+{
+	return (struct exported){
+		.collector = s->collector,
+		.symbolizer = s->symbolizer,
+		.hosts = &s->hosts,
+		.targets = &s->targets,
+		.keeper = &s->keeper,
+		.profile = &s->profile,
+		.output = &s->output,
+	};
+}
+
+static int export_interval(struct session *s)
+{
+	const struct exported run = exported(s);
+	int r = collector_drain(s->collector, on_fault, s);
+
+	return r ? r : exporter_write(s->exporter, &run);
+}
+
 static int poll_all(struct session *s)
 {
 	uint64_t now = clock_now_ns(), before = now, ended;
@@ -348,6 +381,8 @@ static int poll_all(struct session *s)
 		if (r || all_gone(s))
 			break;
 		r = scan_now_and_then(s, now);
+		if (!r && s->exporter && exporter_due(s->exporter, now))
+			r = export_interval(s);
 	}
 	/* What it started was there still when we looked before, unless it ended since. */
 	ended = end_of_command_ns();
@@ -357,18 +392,18 @@ static int poll_all(struct session *s)
 
 static int collect(struct session *s)
 {
-	int r = poll_all(s), stopped = collector_stop(s->collector, on_fault, s), recorded = 0;
+	int r = poll_all(s), stopped = collector_stop(s->collector, on_fault, s), recorded;
 
 	r = r ? r : stopped;
-	if (!r)
+	if (!r && !s->exporter)
 		r = hosts_finish(&s->hosts);
 	clear_progress(s);
-	if (r && !s->recorder.error)
+	if (r && r != -ECANCELED && !s->recorder.error)
 		log_error("collecting failed: %s; %s", strerror(-r), error_remedy(r));
 	if (r)
 		profile_warn(&s->profile, "all of the run: collecting failed (%s)", strerror(-r));
-	if (!s->recorder.error)
-		recorded = recorder_tick(&s->recorder, s->profile.end_ns, true);
+	recorded = s->recorder.error ? s->recorder.error
+				     : recorder_tick(&s->recorder, s->profile.end_ns, true);
 	return r ? r : recorded;
 }
 
@@ -392,6 +427,7 @@ static int complete(struct session *s)
 						  .cut_stacks = s->keeper.cut_stacks,
 						  .symbolizer = s->symbolizer,
 						  .tally = &s->tally,
+						  .allocations = &s->allocations,
 					  });
 	if (r)
 		log_error("cannot build the report: %s; %s", strerror(-r), error_remedy(r));
@@ -413,8 +449,11 @@ static int hand_over(struct session *s)
 
 static int report(struct session *s)
 {
+	const struct exported run = exported(s);
 	int r;
 
+	if (s->exporter)
+		return exporter_finish(s->exporter, &run);
 	if (s->options->recording && !s->options->output)
 		return 0;
 	r = complete(s);
@@ -426,6 +465,7 @@ static int report(struct session *s)
 static void release(struct session *s)
 {
 	hosts_release(&s->hosts);
+	exporter_free(s->exporter);
 	provider_haproxy_forget();
 	haproxy_requests_close(&s->requests);
 	births_close(s->births);
@@ -438,11 +478,13 @@ static void release(struct session *s)
 	recorder_release(&s->recorder);
 	targets_release(&s->targets);
 	tally_release(&s->tally);
+	tally_release(&s->allocations.stacks);
 	profile_release(&s->profile);
 }
 
 static int prepare(struct session *s)
 {
+	const char *path = s->options->textfile ? s->options->textfile : s->options->output;
 	int r = profile_init(&s->profile);
 
 	s->keeper = (struct keeper){
@@ -452,16 +494,21 @@ static int prepare(struct session *s)
 		.slow_ns = s->options->slow_ns,
 		.tally = &s->tally,
 		.profile = &s->profile,
+		.allocations = &s->allocations,
 	};
 	if (!r)
 		r = symbolizer_new(&s->symbolizer);
+	if (!r && s->options->textfile)
+		r = exporter_new(s->options, &s->exporter);
 	if (r) {
 		log_error("out of memory");
 		return r;
 	}
-	r = output_open(&s->output, s->options->output);
+	r = output_open(&s->output, path);
+	if (!r && s->exporter && !s->output.helper)
+		r = -ENOTSUP; /* a device or FIFO, which nothing replaces */
 	if (r) {
-		log_error("cannot write %s: %s", s->options->output, strerror(-r));
+		log_error("cannot write %s: %s", path, strerror(-r));
 		return r;
 	}
 	r = recorder_open(&s->recorder, s->options);
@@ -492,7 +539,7 @@ int session_measure(const struct options *options, session_measured_fn measured,
 		log_info("collecting");
 		r = collect(&s);
 		/* What there is may be what the run was for. */
-		reported = !r || s.tally.first ? report(&s) : r;
+		reported = !r || s.tally.first || s.exporter ? report(&s) : r;
 		r = r ? r : reported;
 	}
 	release(&s);

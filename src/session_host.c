@@ -127,14 +127,21 @@ static struct watched_process watched_process(const struct target_host *t)
 	return (struct watched_process){ h->births, h->symbolizer, t->image, t->host.pid };
 }
 
-static int host_watch(const struct fp_host *host, const struct fp_allocator *allocator)
+static int host_watch_result(const struct fp_host *host, const struct fp_allocator *allocator,
+			     int result_arg)
 {
 	struct target_host *t = target_of(host);
 	const struct watched_process process = watched_process(t);
 
 	if (!process.births)
 		return t->services->births_error ? t->services->births_error : -ENOTSUP;
-	return watches_add(&t->watches, &process, allocator);
+	return watches_add(&t->watches, &process,
+			   &(struct births_allocator){ allocator, result_arg });
+}
+
+static int host_watch(const struct fp_host *host, const struct fp_allocator *allocator)
+{
+	return host_watch_result(host, allocator, -1);
 }
 
 static int host_live(const struct fp_host *host, uint64_t address, struct fp_live *ret)
@@ -145,6 +152,14 @@ static int host_live(const struct fp_host *host, uint64_t address, struct fp_liv
 	int r = births ? births_find(births, host->pid, address, time_ns, ret) : -ENOENT;
 
 	return r == -EAGAIN ? -ENODATA : r;
+}
+
+static int host_walk_live(const struct fp_host *host, fp_live_fn fn, void *arg)
+{
+	const struct host_services *h = target_of(host)->services;
+	uint64_t since_ns = h->end_ns ? h->end_ns : clock_now_ns();
+
+	return h->births ? births_walk(h->births, host->pid, since_ns, fn, arg) : 0;
 }
 
 static void host_warn(const struct fp_host *host, const char *format, ...)
@@ -273,6 +288,8 @@ struct target_host *host_new(struct host_services *services, pid_t pid)
 		.warn = host_warn,
 		.intern = host_intern,
 		.peer = host_peer,
+		.watch_result = host_watch_result,
+		.walk_live = host_walk_live,
 	};
 	return t;
 }
@@ -287,9 +304,15 @@ void host_renew_watches(struct target_host *t)
 {
 	const struct watched_process process = watched_process(t);
 
-	if (!t->watches.nr)
-		return;
-	watches_renew(&t->watches, &process);
-	if (!t->busy)
-		t->busy = watch_is_busy(process.births, process.pid, t->services->profile);
+	if (t->watches.nr)
+		watches_renew(&t->watches, &process);
+}
+
+void host_tell_busy(struct target_host *t)
+{
+	const struct birth_register *births = t->services->births;
+
+	if (t->watches.nr && !t->busy)
+		t->busy = watch_is_busy(births_calls_per_s(births, t->host.pid), t->host.pid,
+					t->services->profile);
 }

@@ -21,6 +21,7 @@ struct host_services {
 	struct profile *profile;
 	struct recorder *recorder;
 	uint64_t begin_ns; /* of the run */
+	uint64_t end_ns;   /* 0: it is not over */
 };
 
 struct opened {
@@ -53,6 +54,8 @@ struct target_host {
 	struct strings strings;
 	uint64_t round_ns;	      /* when this one began */
 	uint64_t refresh_ns, scan_ns; /* when that is due again */
+	uint64_t rescan_ns;	      /* when a scan is due, whether anything has moved or not */
+	bool came_in;		      /* pages, since the last scan */
 	struct pages_scan scan;	      /* the last one */
 	bool missed;		      /* a fault whose object a walk over all may tell */
 	struct target_host *next;     /* its owner's */
@@ -68,5 +71,7 @@ int host_open(struct target_host *host, const struct image *image);
 void host_begin_round(struct target_host *host);
 /* Libraries that were loaded since may have what a provider wants watched. */
 void host_renew_watches(struct target_host *host);
+/* Warns, once, when it calls watched functions very often. */
+void host_tell_busy(struct target_host *host);
 
 #endif

@@ -27,6 +27,8 @@ static int add_object(struct keeper *k, struct fault *fault, const struct object
 		if (!fault->object)
 			return -ENOMEM;
 	}
+	if (allocation_tally_add(k->allocations, fault, answer))
+		return -ENOMEM;
 	return profile_add_object(k->profile, fault, answer->provider, answer->outcome,
 				  answer->object, answer->swapped_ns,
 				  answer->swapped_resolution_ns);

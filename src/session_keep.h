@@ -6,6 +6,7 @@
 
 #include "model/profile.h"
 #include "model/tally.h"
+#include "session_allocations.h"
 
 struct keeper {
 	uint32_t kinds, modes; /* bits; others are passed by */
@@ -13,6 +14,7 @@ struct keeper {
 	uint64_t slow_ns;      /* what takes so long came with one */
 	struct tally *tally;
 	struct profile *profile;
+	struct allocation_tally *allocations;
 	uint64_t cut_stacks; /* FP_LOSS_STACK found here */
 };
 

@@ -14,10 +14,13 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "session_census.h"
 
 #define MAX_TARGETS 256
 #define PAUSE 100 /* times what the work took, until it is done again */
 #define SCAN_PAUSE_NS 100000000ULL
+#define IDLE_SCAN_PAUSE_NS 1000000000ULL /* when nothing seems to have moved */
+#define IDLE_PAUSE 1000			 /* as PAUSE, then */
 #define WALK_PAUSE_NS 1000000000ULL
 
 /* Forgets those that have ended. */
@@ -71,8 +74,25 @@ static struct target_host *get_target(struct hosts *h, pid_t pid, const struct i
 	return t;
 }
 
+/* births_unwind_fn */
+static unsigned int unwind_birth(void *arg, const struct fp_birth_raw *raw, uint64_t *ips,
+				 struct fp_rule *rules, unsigned int max, enum fp_stack_end *end)
+{
+	const struct hosts *h = arg;
+	const struct target_host *t = h->first;
+
+	while (t && t->host.pid != (pid_t)raw->pid)
+		t = t->next;
+	if (!t || !t->image || t->image->id != raw->image)
+		return 0;
+	return symbolizer_unwind(h->services.symbolizer, t->image, raw->time_ns, &raw->stack, ips,
+				 rules, max, end);
+}
+
 void hosts_start(struct hosts *h, const struct pid_list *pids)
 {
+	if (h->services.births)
+		births_set_unwinder(h->services.births, unwind_birth, h);
 	h->services.begin_ns = clock_now_ns();
 	for (size_t i = 0; h->services.providers->nr && i < pids->nr; i++) {
 		const struct image *image =
@@ -120,12 +140,13 @@ static uint64_t swapped_ns(struct target_host *t, const struct fault *fault, uin
 	return fault->time_ns - before_ns;
 }
 
-/* When work that took from @since_ns until now may be done again. */
-static uint64_t next_time(uint64_t since_ns, uint64_t pause_ns)
+/* When work that took from @since_ns until now may be done again: after @times of that, and not
+ * before @pause_ns. */
+static uint64_t next_time(uint64_t since_ns, unsigned int times, uint64_t pause_ns)
 {
 	uint64_t now = clock_now_ns(), took = now - since_ns;
 
-	return now + (took * PAUSE > pause_ns ? took * PAUSE : pause_ns);
+	return now + (took * times > pause_ns ? took * times : pause_ns);
 }
 
 /* Lets the providers look at all objects, when it is time for it. Not more often than it takes:
@@ -147,7 +168,7 @@ static bool walk_all(struct target_host *t)
 		t->opened[i].provider->refresh(t->opened[i].self);
 		any = true;
 	}
-	t->refresh_ns = next_time(now, WALK_PAUSE_NS);
+	t->refresh_ns = next_time(now, PAUSE, WALK_PAUSE_NS);
 	t->missed = false;
 	if (any)
 		log_info("looked at all objects of process %d: %.1f ms of CPU", t->host.pid,
@@ -175,6 +196,7 @@ void hosts_fault(struct hosts *h, const struct fault *fault, struct object_answe
 	}
 	ret->swapped_ns = swapped_ns(t, fault, page, &ret->swapped_resolution_ns);
 	memory_came_in(t->memory, page, fault->time_ns);
+	t->came_in = true;
 	r = ask(t, fault, &ret->provider, &h->object);
 	if (t->missed && walk_all(t))
 		r = ask(t, fault, &ret->provider, &h->object);
@@ -184,26 +206,34 @@ void hosts_fault(struct hosts *h, const struct fault *fault, struct object_answe
 	}
 	ret->outcome = OBJECT_FOUND;
 	ret->object = &h->object;
+	if (h->alloc_stacks)
+		allocation_find(h->services.births, fault, ret);
 }
 
+/* A scan goes through all of the page tables, for nothing as long as nothing is swapped out. */
 static void scan(struct target_host *t)
 {
 	uint64_t now = clock_now_ns();
 
 	if (now < t->scan_ns)
 		return;
-	memory_scan(t->memory, &t->scan);
-	t->scan_ns = next_time(now, SCAN_PAUSE_NS);
+	if (now >= t->rescan_ns || t->came_in || memory_swap_moved(t->memory)) {
+		memory_scan(t->memory, &t->scan);
+		t->came_in = false;
+		t->rescan_ns = next_time(now, IDLE_PAUSE, IDLE_SCAN_PAUSE_NS);
+	}
+	t->scan_ns = next_time(now, PAUSE, SCAN_PAUSE_NS);
 }
 
 void hosts_round(struct hosts *h)
 {
 	if (h->services.births)
-		births_poll(h->services.births);
+		births_poll(h->services.births, false);
 	for (struct target_host *t = h->first; t; t = t->next) {
 		if (!t->memory)
 			continue;
 		host_renew_watches(t);
+		host_tell_busy(t);
 		host_begin_round(t);
 		if (!t->refresh_ns || t->missed)
 			walk_all(t);
@@ -211,53 +241,44 @@ void hosts_round(struct hosts *h)
 	}
 }
 
-/* ---- the census ---- */
-
-struct census {
-	struct target_host *target;
-	uint64_t now_ns;
-};
-
-static int count_object(void *arg, const struct fp_object *object)
+void hosts_forget(struct hosts *h)
 {
-	const struct census *census = arg;
-	struct target_host *t = census->target;
-	uint64_t present = 0, swapped = 0;
-	int r;
+	struct target_host **link = &h->first;
 
-	memory_presence(t->memory, object->base, object->size, &present, &swapped);
-	r = recorder_live(t->services->recorder, (uint32_t)t->host.pid, t->asking, object,
-			  census->now_ns, present, swapped);
-	return r ? r
-		 : profile_add_live_object(t->services->profile, (uint32_t)t->host.pid, t->asking,
-					   object, census->now_ns, present, swapped);
+	while (*link) {
+		struct target_host *t = *link;
+
+		if (mappings_image_of(h->mappings, t->host.pid, UINT64_MAX) == t->image) {
+			link = &t->next;
+			continue;
+		}
+		*link = t->next;
+		host_free(t);
+		h->nr--;
+	}
 }
+
+/* ---- the end ---- */
 
 int hosts_finish(struct hosts *h)
 {
+	struct census census = { .pages_left = CENSUS_PAGES };
 	uint64_t uncovered = 0;
 	int r = 0;
 
+	h->services.end_ns = clock_now_ns();
+	if (h->services.births)
+		births_poll(h->services.births, true);
 	for (struct target_host *t = h->first; t; t = t->next) {
-		struct census census = { .target = t, .now_ns = clock_now_ns() };
-
 		if (!t->memory)
 			continue;
 		uncovered += t->scan.uncovered_bytes;
+		host_tell_busy(t);
 		host_begin_round(t);
-		for (unsigned int i = 0; !r && i < t->nr; i++) {
-			const struct fp_provider *p = t->opened[i].provider;
-
-			t->asking = p->name;
-			if (p->refresh)
-				p->refresh(t->opened[i].self);
-			if (!p->walk)
-				continue;
-			r = p->walk(t->opened[i].self, count_object, &census);
-			r = r == -ENOMEM ? r : 0;
-			break; /* another one's objects may be the same */
-		}
+		if (!r)
+			r = census_take(&census, t);
 	}
+	census_tell(&census, h->services.profile);
 	if (h->services.births)
 		watch_tell_lost(h->services.births, h->services.profile);
 	if (uncovered)

@@ -8,6 +8,7 @@
 
 #include "collect/mappings.h"
 #include "collect/procfs.h"
+#include "session_allocations.h"
 #include "session_host.h"
 
 struct hosts {
@@ -15,6 +16,7 @@ struct hosts {
 	const struct mappings *mappings;
 	struct target_host *first;
 	unsigned int nr;
+	bool alloc_stacks;	 /* who allocated what is hit is asked, too */
 	struct fp_object object; /* the last answer's */
 	uint64_t refused;	 /* processes for which there was no room, or no permission */
 };
@@ -25,6 +27,8 @@ void hosts_start(struct hosts *hosts, const struct pid_list *pids);
 void hosts_fault(struct hosts *hosts, const struct fault *fault, struct object_answer *ret);
 /* Between batches of faults: what was read is forgotten, and what is due is looked at again. */
 void hosts_round(struct hosts *hosts);
+/* Forgets the processes that have ended, or execute another program since. */
+void hosts_forget(struct hosts *hosts);
 /* The census, at the end. 0 or -ENOMEM. */
 int hosts_finish(struct hosts *hosts);
 void hosts_release(struct hosts *hosts);

@@ -48,10 +48,8 @@ void profile_describe(struct profile *profile, const struct options *options,
 		fclose(file);
 }
 
-static int fill(struct profile *profile, const struct finished *f)
+void profile_account(struct profile *profile, const struct finished *f)
 {
-	int r;
-
 	if (f->kinds != (1U << FP_NR_KINDS) - 1)
 		profile->only_kinds = f->kinds;
 	if (f->modes != (1U << FP_NR_MODES) - 1)
@@ -65,10 +63,6 @@ static int fill(struct profile *profile, const struct finished *f)
 	profile->failed_unseen = f->tier == TIER_PERF;
 	memcpy(profile->lost, f->counts->lost, sizeof(profile->lost));
 	profile->lost[FP_LOSS_STACK] += f->cut_stacks;
-	r = resolve_tally(f->symbolizer, f->tally, profile);
-	if (!r)
-		profile_finish(profile);
-	return r;
 }
 
 /* What targets started since the run began, as far as there is room. A fork alone is no program. */
@@ -123,9 +117,16 @@ static int name_targets(struct profile *profile, const struct finished *f)
 
 int profile_complete(struct profile *profile, const struct finished *f)
 {
-	int r = fill(profile, f);
+	int r;
 
-	return r ? r : name_targets(profile, f);
+	profile_account(profile, f);
+	r = resolve_tally(f->symbolizer, f->tally, profile);
+	if (!r)
+		r = allocation_tally_complete(f->allocations, f->symbolizer, profile);
+	if (r)
+		return r;
+	profile_finish(profile);
+	return name_targets(profile, f);
 }
 
 static struct sink_options sink_options_of(const struct options *options)

@@ -10,6 +10,7 @@
 #include "model/comparison.h"
 #include "model/tally.h"
 #include "options.h"
+#include "session_allocations.h"
 #include "symbolize/symbolize.h"
 
 struct finished {
@@ -23,11 +24,14 @@ struct finished {
 	uint64_t cut_stacks;	      /* FP_LOSS_STACK that the collector does not know of */
 	struct symbolizer *symbolizer;
 	const struct tally *tally;
+	const struct allocation_tally *allocations;
 };
 
 /* Warns of what cannot be observed in the way it is measured. */
 void profile_describe(struct profile *profile, const struct options *options,
 		      const struct probe *probe, const struct collector *collector);
+/* Says how was measured, and what was lost by now. */
+void profile_account(struct profile *profile, const struct finished *finished);
 /* Completes @profile for the sinks. 0 or -ENOMEM. */
 int profile_complete(struct profile *profile, const struct finished *finished);
 /* Writes the report that the options want. 0, or -errno after it has told why. */

@@ -54,6 +54,7 @@ int recorder_begin(struct recorder *r, pid_t command)
 		.kinds = r->options->kinds,
 		.modes = r->options->modes,
 		.stacks = r->options->stacks,
+		.alloc_stacks = r->alloc_stacks,
 		.slow_ns = r->options->slow_ns,
 		.begin_ns = r->profile->begin_ns,
 		.begin_date_ns = r->profile->begin_date_ns,

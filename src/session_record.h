@@ -17,6 +17,7 @@ struct recorder {
 	const struct collector *collector;
 	const struct targets *targets;
 	struct symbolizer *symbolizer;
+	bool alloc_stacks; /* who allocated what was hit is asked */
 	struct output output;
 	struct recording_writer *writer;	  /* NULL: none, or not yet */
 	size_t nr_warnings, nr_targets, nr_added; /* that are written */

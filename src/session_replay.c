@@ -27,7 +27,9 @@ static int on_run(void *arg, const struct recording_run *run)
 		.slow_ns = run->slow_ns,
 		.tally = &replay->tally,
 		.profile = &replay->profile,
+		.allocations = &replay->allocations,
 	};
+	replay->allocations.wanted = run->alloc_stacks;
 	return replay->keeper.kinds && replay->keeper.modes ? 0 : -ENOMSG;
 }
 
@@ -37,7 +39,8 @@ static int on_fault(void *arg, const struct fault *fault, const struct object_an
 
 	if (!keeper_wants(&replay->keeper, fault))
 		return 0;
-	return HASH_COUNT(replay->tally.first) < MAX_GROUPS
+	return HASH_COUNT(replay->tally.first) + HASH_COUNT(replay->allocations.stacks.first) <
+			       MAX_GROUPS
 		       ? keeper_add(&replay->keeper, fault, answer)
 		       : -EFBIG;
 }
@@ -183,15 +186,23 @@ static void open_files(struct replay *replay)
 			symbolizer_find(binary, debug_dir(replay));
 }
 
-int replay_find_files(struct replay *replay)
+static int use_addresses(struct replay *replay, const struct tally *tally)
 {
 	int r = 0;
 
-	open_files(replay);
-	for (const struct tally_entry *entry = replay->tally.first; entry; entry = entry->hh.next)
+	for (const struct tally_entry *entry = tally->first; entry; entry = entry->hh.next)
 		for (unsigned int i = 0; !r && i < entry->key.nr_ips; i++)
 			r = use_address(replay, entry, i);
 	return r;
+}
+
+int replay_find_files(struct replay *replay)
+{
+	int r;
+
+	open_files(replay);
+	r = use_addresses(replay, &replay->tally);
+	return r ? r : use_addresses(replay, &replay->allocations.stacks);
 }
 
 /* What could not be read when it was recorded either is not missed. */
@@ -283,6 +294,7 @@ int replay_complete(struct replay *replay)
 						       .cut_stacks = replay->keeper.cut_stacks,
 						       .symbolizer = replay->symbolizer,
 						       .tally = &replay->tally,
+						       .allocations = &replay->allocations,
 					       });
 	return tell(replay, r);
 }
@@ -291,6 +303,7 @@ void replay_release(struct replay *replay)
 {
 	symbolizer_free(replay->symbolizer);
 	tally_release(&replay->tally);
+	tally_release(&replay->allocations.stacks);
 	profile_release(&replay->profile);
 	recording_release(&replay->recording);
 	free(replay->used);

@@ -22,6 +22,7 @@ struct replay {
 	void *tick_arg;
 	struct keeper keeper;
 	struct tally tally;
+	struct allocation_tally allocations;
 	struct profile profile;	    /* without names so far */
 	const struct binary **used; /* in which addresses of the tally lie; those with a file that
 				     * is here are open */

@@ -2,6 +2,7 @@
 #include "session_targets.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -177,6 +178,11 @@ int targets_first(struct targets *t, pid_t command)
 	if (o->nr_pids)
 		return 0;
 	r = scan(t, &refused);
+	if (o->textfile && !refused && !t->added.nr && (!r || r == -ENOENT)) {
+		log_warn("no process of %s so far; waiting for it",
+			 o->cgroup ? o->cgroup : o->comm);
+		return 0;
+	}
 	if (r) {
 		log_error("cannot find the processes of %s: %s", o->cgroup ? o->cgroup : o->comm,
 			  strerror(-r));
@@ -202,6 +208,20 @@ int targets_scan(struct targets *t)
 	/* Its cgroup may be gone, /proc unreadable for now: what is watched already goes on. */
 	return (t->options->comm || t->options->cgroup) && scan(t, &refused) == -ENOMEM ? -ENOMEM
 											: 0;
+}
+
+void targets_forget(struct targets *t)
+{
+	struct pid_list *list = &t->added;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < list->nr; i++)
+		if (!kill(list->pids[i], 0) || errno != ESRCH)
+			list->pids[kept++] = list->pids[i];
+	list->nr = kept;
+	/* grow() begins with no array. */
+	if (!kept)
+		pid_list_release(list);
 }
 
 void targets_release(struct targets *t)

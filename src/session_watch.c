@@ -52,8 +52,10 @@ static bool met_before(const struct image *image, size_t at)
 	return false;
 }
 
-static int watch(const struct watched_process *p, size_t from, const struct fp_allocator *allocator)
+static int watch(const struct watched_process *p, size_t from,
+		 const struct births_allocator *allocator)
 {
+	const struct fp_allocator *names = allocator->is;
 	struct births_place alloc, end;
 	int r, ret = -ENOENT;
 
@@ -61,11 +63,10 @@ static int watch(const struct watched_process *p, size_t from, const struct fp_a
 		const struct region *region = &p->image->regions[i];
 
 		if (!region->binary || region->binary->fd < 0 || met_before(p->image, i) ||
-		    find(p->symbolizer, p->image, region, allocator->alloc, &alloc) ||
-		    (allocator->free &&
-		     find(p->symbolizer, p->image, region, allocator->free, &end)))
+		    find(p->symbolizer, p->image, region, names->alloc, &alloc) ||
+		    (names->free && find(p->symbolizer, p->image, region, names->free, &end)))
 			continue;
-		r = births_watch(p->births, p->pid, &alloc, allocator->free ? &end : NULL,
+		r = births_watch(p->births, p->pid, p->image->id, &alloc, names->free ? &end : NULL,
 				 allocator);
 		if (!r || ret == -ENOENT)
 			ret = r;
@@ -74,7 +75,7 @@ static int watch(const struct watched_process *p, size_t from, const struct fp_a
 }
 
 int watches_add(struct watches *w, const struct watched_process *process,
-		const struct fp_allocator *allocator)
+		const struct births_allocator *allocator)
 {
 	int r;
 
@@ -83,27 +84,25 @@ int watches_add(struct watches *w, const struct watched_process *process,
 	watches_renew(w, process);
 	r = watch(process, 0, allocator);
 	if (!r || r == -ENOENT)
-		w->at[w->nr++] = allocator;
+		w->at[w->nr++] = *allocator;
 	return r;
 }
 
 void watches_renew(struct watches *w, const struct watched_process *process)
 {
 	for (unsigned int i = 0; w->regions < process->image->nr_regions && i < w->nr; i++)
-		watch(process, w->regions, w->at[i]);
+		watch(process, w->regions, &w->at[i]);
 	w->regions = process->image->nr_regions;
 }
 
-bool watch_is_busy(const struct birth_register *births, pid_t pid, struct profile *profile)
+bool watch_is_busy(uint64_t calls_per_s, pid_t pid, struct profile *profile)
 {
-	uint64_t calls = births_calls_per_s(births, pid);
-
-	if (calls <= BUSY_CALLS_PER_S)
+	if (calls_per_s <= BUSY_CALLS_PER_S)
 		return false;
 	profile_warn(profile,
 		     "process %d called watched functions %llu times a second, and each call took "
 		     "some microseconds longer for it; a larger --alloc-min does not help",
-		     pid, (unsigned long long)calls);
+		     pid, (unsigned long long)calls_per_s);
 	return true;
 }
 
@@ -113,12 +112,17 @@ void watch_tell_lost(const struct birth_register *births, struct profile *profil
 		[FP_BIRTH_FULL] = "there was no room for it",
 		[FP_BIRTH_NO_STATE] = "its thread found no memory",
 		[FP_BIRTH_NO_END] = "its allocator never returned",
+		[FP_BIRTH_NO_STACK] = "there was no room for it",
 	};
 	uint64_t lost[FP_NR_BIRTH_LOSSES];
 
 	births_lost(births, lost);
 	for (int i = 0; i < FP_NR_BIRTH_LOSSES; i++)
 		if (lost[i])
-			profile_warn(profile, "the birth of %llu objects: %s",
+			profile_warn(profile, "%s of %llu objects: %s",
+				     i == FP_BIRTH_NO_STACK
+					     ? "the stack that allocated them, or its "
+					       "outer part,"
+					     : "the birth",
 				     (unsigned long long)lost[i], why[i]);
 }

@@ -9,11 +9,11 @@
 #include "model/profile.h"
 #include "symbolize/symbolize.h"
 
-#define MAX_WATCHES 64
+#define MAX_WATCHES 128
 
 /* What the providers of a process want watched; all zeros: nothing. */
 struct watches {
-	const struct fp_allocator *at[MAX_WATCHES];
+	struct births_allocator at[MAX_WATCHES];
 	unsigned int nr;
 	size_t regions; /* of the image, in which they were looked for */
 };
@@ -30,12 +30,12 @@ struct watched_process {
  * the program calls is the dynamic linker's choice, and the others cost nothing. 0; -ENOENT: none
  * has, so far; -E2BIG; else the first error of births_watch(), when it worked nowhere. */
 int watches_add(struct watches *watches, const struct watched_process *process,
-		const struct fp_allocator *allocator);
+		const struct births_allocator *allocator);
 /* Looks for all of them in what was mapped since. */
 void watches_renew(struct watches *watches, const struct watched_process *process);
 
 /* Whether @pid calls watched functions so often that the reader has to know; then he is told. */
-bool watch_is_busy(const struct birth_register *births, pid_t pid, struct profile *profile);
+bool watch_is_busy(uint64_t calls_per_s, pid_t pid, struct profile *profile);
 /* What the register missed, as warnings. */
 void watch_tell_lost(const struct birth_register *births, struct profile *profile);
 

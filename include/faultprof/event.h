@@ -51,6 +51,10 @@ struct fp_site_key {
 	fp_u64 ip[3];
 };
 
+/* In the place of a kind: pages of the image that were swapped out, all of them untimed. */
+#define FP_SITE_SWAPPED_OUT FP_NR_KINDS
+#define FP_NR_SITE_KINDS (FP_NR_KINDS + 1)
+
 /* Few members, for each costs an atomic operation a fault: those with a stall time are the sum of
  * the buckets. */
 struct fp_site_value {
@@ -184,6 +188,6 @@ struct fp_counts {
 } __attribute__((aligned(64)));
 
 /* Faults whose site found no room stand in an array by these coordinates alone. */
-#define FP_NR_OVERFLOW (FP_NR_KINDS * FP_NR_ACCESSES * FP_NR_MODES * 2)
+#define FP_NR_OVERFLOW (FP_NR_SITE_KINDS * FP_NR_ACCESSES * FP_NR_MODES * 2)
 
 #endif

@@ -61,6 +61,8 @@ struct fp_live {
 	const struct fp_allocator *allocator;
 };
 
+typedef int (*fp_live_fn)(void *arg, const struct fp_live *live);
+
 struct fp_host {
 	uint32_t abi; /* FAULTPROF_PROVIDER_ABI of this faultprof */
 	pid_t pid;
@@ -104,6 +106,13 @@ struct fp_host {
 	 * target's memory is present; as fp_connection.peer. -EBADF, -ENOTSOCK, -ENOTCONN;
 	 * -ENOTSUP: not known here. */
 	int (*peer)(const struct fp_host *host, int fd, char text[64]);
+	/* As watch(), of a function that returns 0 and puts the object where its argument
+	 * @result_arg points, as posix_memalign() does. */
+	int (*watch_result)(const struct fp_host *host, const struct fp_allocator *allocator,
+			    int result_arg);
+	/* All living watched objects, each once, also those within one another. A nonzero return
+	 * of @fn ends it, and is returned. To be called as seldom as fp_provider.refresh() is. */
+	int (*walk_live)(const struct fp_host *host, fp_live_fn fn, void *arg);
 };
 
 /* ---- what a provider tells ---- */

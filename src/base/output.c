@@ -5,7 +5,8 @@
  *
  * By then the privileges are gone that may be needed to write to the directory. So a helper process
  * is forked while they are there. It gets no byte of the report: it waits for the word to give the
- * file its name, or for the end of this process, however that comes, and then cleans up.
+ * file its name, or to open the next one, or for the end of this process, however that comes, and
+ * then cleans up. It looks the directory up each time: another file system may be mounted there.
  */
 #include "base/output.h"
 
@@ -24,12 +25,61 @@
 
 #define NAME ".faultprof-"
 
+enum word { GIVE_NAME, NEXT_FILE, END }; /* to the helper; it answers, but END, with 0 or -errno */
+
 /* The file to be, as the helper sees it. */
 struct place {
-	const char *name;		       /* in the directory, as the temporary one is */
+	const char *path;		       /* of the directory */
+	const char *name;		       /* in it, as the temporary one is */
 	char temporary[sizeof(NAME "XXXXXX")]; /* "": none yet */
-	int directory, file;
+	int directory, file;		       /* -1: not open */
 };
+
+static int create(struct place *place)
+{
+	char path[64 + sizeof(place->temporary)];
+	mode_t mask = umask(0);
+
+	umask(mask);
+	place->temporary[0] = '\0';
+	place->file = openat(place->directory, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
+	if (place->file >= 0)
+		return 0;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/" NAME "XXXXXX", place->directory);
+	place->file = mkostemp(path, O_CLOEXEC);
+	if (place->file < 0)
+		return -errno;
+	fchmod(place->file, 0666 & ~mask);
+	strcpy(place->temporary, strrchr(path, '/') + 1);
+	return 0;
+}
+
+static void leave_place(struct place *place)
+{
+	if (place->temporary[0])
+		unlinkat(place->directory, place->temporary, 0);
+	if (place->directory >= 0)
+		close(place->directory);
+	if (place->file >= 0)
+		close(place->file);
+	place->temporary[0] = '\0';
+	place->directory = place->file = -1;
+}
+
+static int enter_place(struct place *place)
+{
+	int r;
+
+	place->file = -1;
+	place->temporary[0] = '\0';
+	place->directory = open(place->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (place->directory < 0)
+		return -errno;
+	r = create(place);
+	if (r)
+		leave_place(place);
+	return r;
+}
 
 /* ---- the helper ---- */
 
@@ -62,13 +112,49 @@ static int give_name(struct place *place)
 	return r;
 }
 
+/* @r, with @file when there is one. */
+static void answer(int socket, int r, int file)
+{
+	union {
+		struct cmsghdr header;
+		char space[CMSG_SPACE(sizeof(file))];
+	} control = { 0 };
+	struct iovec part = { &r, sizeof(r) };
+	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
+
+	if (file >= 0) {
+		message.msg_control = &control;
+		message.msg_controllen = sizeof(control);
+		control.header.cmsg_level = SOL_SOCKET;
+		control.header.cmsg_type = SCM_RIGHTS;
+		control.header.cmsg_len = CMSG_LEN(sizeof(file));
+		memcpy(CMSG_DATA(&control.header), &file, sizeof(file));
+	}
+	sendmsg(socket, &message, MSG_NOSIGNAL);
+}
+
+static void obey(struct place *place, int socket, enum word word)
+{
+	int r;
+
+	if (word == GIVE_NAME) {
+		r = give_name(place);
+		/* While nothing is written, nobody is to be kept from unmounting it. */
+		leave_place(place);
+		answer(socket, r, -1);
+		return;
+	}
+	leave_place(place);
+	r = enter_place(place);
+	answer(socket, r, place->file);
+}
+
 __attribute__((noreturn)) static void help(struct place *place, int socket)
 {
 	/* A terminal's signals go to us, too; the end comes with that of the other side. */
 	static const int ignored[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGPIPE };
+	unsigned char word;
 	ssize_t n;
-	char byte;
-	int r = 0;
 
 	for (size_t i = 0; i < sizeof(ignored) / sizeof(*ignored); i++)
 		signal(ignored[i], SIG_IGN);
@@ -76,15 +162,12 @@ __attribute__((noreturn)) static void help(struct place *place, int socket)
 		if (fd != socket && fd != place->directory && fd != place->file)
 			close(fd);
 	privilege_drop(PRIVILEGE_NAME);
-	do
-		n = recv(socket, &byte, 1, 0);
-	while (n < 0 && errno == EINTR);
-	if (n == 1)
-		r = give_name(place);
-	if (place->temporary[0])
-		unlinkat(place->directory, place->temporary, 0);
-	if (n == 1)
-		n = send(socket, &r, sizeof(r), MSG_NOSIGNAL);
+	do {
+		n = recv(socket, &word, 1, 0);
+		if (n == 1 && word != END)
+			obey(place, socket, word);
+	} while ((n == 1 && word != END) || (n < 0 && errno == EINTR));
+	leave_place(place);
 	_exit(0);
 }
 
@@ -111,44 +194,50 @@ static int start_helper(struct output *output, struct place *place)
 	return r;
 }
 
-/* Returns what the helper says; without @name it is to clean up. */
-static int end_helper(struct output *output, bool name)
+/* What the helper says to @word; *@file: what it opened. */
+static int ask_helper(const struct output *output, enum word word, int *file)
 {
-	ssize_t n = 0;
+	union {
+		struct cmsghdr header;
+		char space[CMSG_SPACE(sizeof(*file))];
+	} control = { 0 };
+	unsigned char byte = word;
 	int r = -EIO;
+	struct iovec part = { &r, sizeof(r) };
+	struct msghdr message = { .msg_iov = &part,
+				  .msg_iovlen = 1,
+				  .msg_control = &control,
+				  .msg_controllen = sizeof(control) };
+	ssize_t n;
 
-	if (name && send(output->socket, "", 1, MSG_NOSIGNAL) == 1) {
-		do
-			n = recv(output->socket, &r, sizeof(r), MSG_WAITALL);
-		while (n < 0 && errno == EINTR);
-	}
+	if (send(output->socket, &byte, 1, MSG_NOSIGNAL) != 1)
+		return -ESRCH;
+	do
+		n = recvmsg(output->socket, &message, MSG_CMSG_CLOEXEC);
+	while (n < 0 && errno == EINTR);
+	if (n != sizeof(r))
+		return -ESRCH;
+	if (r || word != NEXT_FILE)
+		return r;
+	if (message.msg_controllen < sizeof(control.header))
+		return -EIO;
+	memcpy(file, CMSG_DATA(&control.header), sizeof(*file));
+	return 0;
+}
+
+/* It is told, for a process that was forked since may hold our end of the socket open. */
+static void end_helper(struct output *output)
+{
+	unsigned char byte = END;
+
+	(void)!send(output->socket, &byte, 1, MSG_NOSIGNAL);
 	close(output->socket);
 	while (waitpid(output->helper, NULL, 0) < 0 && errno == EINTR)
 		;
 	output->helper = 0;
-	return n == sizeof(r) ? r : -EIO;
 }
 
 /* ---- opening ---- */
-
-static int create(struct place *place)
-{
-	char path[64 + sizeof(place->temporary)];
-	mode_t mask = umask(0);
-
-	umask(mask);
-	place->temporary[0] = '\0';
-	place->file = openat(place->directory, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
-	if (place->file >= 0)
-		return 0;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d/" NAME "XXXXXX", place->directory);
-	place->file = mkostemp(path, O_CLOEXEC);
-	if (place->file < 0)
-		return -errno;
-	fchmod(place->file, 0666 & ~mask);
-	strcpy(place->temporary, strrchr(path, '/') + 1);
-	return 0;
-}
 
 static int open_whole(struct output *output, char *path)
 {
@@ -160,22 +249,21 @@ static int open_whole(struct output *output, char *path)
 		return -EISDIR;
 	if (slash)
 		*slash = '\0';
-	place.directory = open(!slash ? "." : *path ? path : "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (place.directory < 0)
-		return -errno;
-	r = create(&place);
-	if (!r) {
-		output->file = fdopen(place.file, "w");
-		r = output->file ? start_helper(output, &place) : -errno;
-		if (r && place.temporary[0])
-			unlinkat(place.directory, place.temporary, 0);
-		if (r && output->file)
-			fclose(output->file);
-		else if (r)
-			close(place.file);
+	place.path = !slash ? "." : *path ? path : "/";
+	r = enter_place(&place);
+	if (r)
+		return r;
+	output->file = fdopen(place.file, "w");
+	r = output->file ? start_helper(output, &place) : -ENOMEM;
+	if (r) {
+		if (output->file)
+			place.file = -1;
+		leave_place(&place);
+		output_abort(output);
+		return r;
 	}
 	close(place.directory);
-	return r;
+	return 0;
 }
 
 static int open_straight(struct output *output, int fd)
@@ -221,34 +309,68 @@ int output_open(struct output *output, const char *path)
 	return r;
 }
 
-int output_commit(struct output *output)
+static int write_out(struct output *output)
 {
 	int r = 0;
 
 	if (fflush(output->file) || ferror(output->file))
 		r = errno ? -errno : -EIO;
-	if (!output->helper)
-		return r;
-	if (!r && fsync(fileno(output->file)))
+	if (!r && output->helper && fsync(fileno(output->file)))
 		r = -errno;
-	if (!r)
-		r = end_helper(output, true);
+	return r;
+}
+
+int output_replace(struct output *output)
+{
+	int r = write_out(output);
+
+	if (!r && output->helper)
+		r = ask_helper(output, GIVE_NAME, NULL);
+	if (output->file != stdout)
+		fclose(output->file);
+	output->file = NULL;
+	return r;
+}
+
+int output_again(struct output *output)
+{
+	int file = -1, r = ask_helper(output, NEXT_FILE, &file);
+
+	if (r)
+		return r;
+	output->file = fdopen(file, "w");
+	if (output->file)
+		return 0;
+	close(file);
+	return -ENOMEM;
+}
+
+int output_commit(struct output *output)
+{
+	int r = output_replace(output);
+
 	output_abort(output);
 	return r;
 }
 
 int output_publish(struct output *output)
 {
+	int r;
+
 	if (fflush(output->file))
 		return -errno;
-	return output->helper ? end_helper(output, true) : 0;
+	if (!output->helper)
+		return 0;
+	r = ask_helper(output, GIVE_NAME, NULL);
+	end_helper(output);
+	return r;
 }
 
 void output_abort(struct output *output)
 {
-	if (output->helper)
-		end_helper(output, false);
 	if (output->file && output->file != stdout)
 		fclose(output->file);
 	output->file = NULL;
+	if (output->helper)
+		end_helper(output);
 }

@@ -19,6 +19,11 @@ struct output {
 int output_open(struct output *output, const char *path);
 /* Writes out and renames. 0 or -errno; after a failure the old file is as it was. */
 int output_commit(struct output *output);
+/* The same, and once @output->helper there can be another file in its place: output_again() opens
+ * it. In between, @output->file is NULL. A failure of either is none of the next one, but for
+ * -ESRCH: the helper is gone. */
+int output_replace(struct output *output);
+int output_again(struct output *output);
 /* Gives the file its name now, in the place of the old one: for what is to be read while it is
  * written. It stays open. 0 or -errno. */
 int output_publish(struct output *output);

@@ -31,6 +31,7 @@ static const struct {
 	[PRIVILEGE_PERFMON] = { 3, { CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH, CAP_PERFMON } },
 	[PRIVILEGE_NAME] = { 3, { CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER } },
 	[PRIVILEGE_UPROBE] = { 3, { CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF } },
+	[PRIVILEGE_LINK] = { 1, { CAP_BPF } },
 };
 
 int privilege_drop(enum privilege_keep keep)

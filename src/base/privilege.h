@@ -12,6 +12,7 @@ enum privilege_keep {
 	PRIVILEGE_NAME,	   /* makes a name in a directory of another user, nothing else */
 	PRIVILEGE_UPROBE,  /* attaches uprobes, nothing else: Linux 6.1 does that with CAP_PERFMON,
 			      6.18 wants CAP_SYS_ADMIN */
+	PRIVILEGE_LINK,	   /* attaches BPF programs by links alone, nothing else */
 };
 
 /* From all sets, ambient and inheritable included. 0 or -errno. */

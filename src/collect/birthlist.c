@@ -151,7 +151,7 @@ int birth_list_renew(struct birth_list *list, birth_current_fn current, void *ar
 
 	sort(&list->all);
 	list->whole = !r;
-	list->seen_ns = r ? 0 : seen_ns;
+	list->seen_ns = list->read_ns = r ? 0 : seen_ns;
 	list->renew_ns = clock_now_ns() + SHARE * (cpu_ns() - start_ns);
 	return r;
 }

@@ -31,6 +31,7 @@ struct birth_list {
 	uint64_t noted;		   /* births that the two hold */
 	bool whole;		   /* they lack none but later ones */
 	uint64_t seen_ns;	   /* what was born by then, they have */
+	uint64_t read_ns;	   /* when @all was read last; 0: never */
 	struct fp_birth_key *keys; /* of a batch */
 	struct fp_birth *births;
 	uint64_t note_ns, renew_ns; /* not before: reading the notes, and the map */

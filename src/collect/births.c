@@ -23,6 +23,7 @@
 #include "collect/broker.h"
 
 #define SECOND 1000000000ULL
+#define SHORTEST (SECOND / 10) /* run of which something can be said */
 #define NOTES_BYTES (FP_BIRTH_NOTES * sizeof(struct fp_birth_note))
 
 struct function {  /* that has its probes */
@@ -46,6 +47,7 @@ struct process {
 struct birth_register {
 	struct births *skeleton;
 	struct broker broker;
+	bool multi;
 	const struct fp_birth_counts *per_cpu; /* mapped, of nr_cpus */
 	const struct fp_birth_note *notes;     /* mapped */
 	unsigned int nr_cpus;
@@ -57,13 +59,29 @@ struct birth_register {
 	struct process *processes;
 	size_t nr_processes;
 	struct birth_list list;
+	struct birth_stacks stacks;
 	bool littered;	    /* the map has objects of programs that are gone */
-	uint64_t polled_ns; /* when the calls were read */
+	bool polled;	    /* the calls were read */
+	uint64_t polled_ns; /* when, or when the register was opened */
 };
 
 /* ---- opening ---- */
 
-static int load(struct birth_register *b, unsigned int objects)
+/* The uprobes; the other programs are loaded as they are. */
+static int choose_multi(struct birth_register *b)
+{
+	struct bpf_program *const programs[] = { b->skeleton->progs.on_alloc,
+						 b->skeleton->progs.on_return,
+						 b->skeleton->progs.on_free };
+	int r = 0;
+
+	b->multi = broker_has_multi();
+	for (int i = 0; b->multi && !r && i < 3; i++)
+		r = bpf_program__set_expected_attach_type(programs[i], BROKER_MULTI);
+	return r;
+}
+
+static int load(struct birth_register *b, const struct births_options *options)
 {
 	struct births *s = births__open();
 	int r;
@@ -72,8 +90,12 @@ static int load(struct birth_register *b, unsigned int objects)
 	if (!s)
 		return -errno;
 	r = bpf_map__set_max_entries(s->maps.counts, b->nr_cpus);
-	if (!r && objects)
-		r = bpf_map__set_max_entries(s->maps.objects, objects);
+	if (!r && options->objects)
+		r = bpf_map__set_max_entries(s->maps.objects, options->objects);
+	if (!r)
+		r = birth_stacks_prepare(s, options->stacks);
+	if (!r && options->inherit)
+		r = choose_multi(b);
 	if (!r)
 		r = births__load(s);
 	/* Those that are no uprobes; the others wait for a place. */
@@ -103,7 +125,7 @@ static const void *map_array(const struct bpf_map *map, size_t bytes)
 	return at == MAP_FAILED ? NULL : at;
 }
 
-static int start(struct birth_register *b)
+static int start(struct birth_register *b, bool stacks)
 {
 	const struct births *s = b->skeleton;
 	const int programs[BROKER_NR] = {
@@ -120,24 +142,27 @@ static int start(struct birth_register *b)
 	b->list.map = bpf_map__fd(s->maps.objects);
 	b->list.notes = b->notes;
 	b->list.born = &s->bss->born;
+	b->polled_ns = clock_now_ns();
 	r = birth_list_init(&b->list);
-	return r ? r : broker_start(programs, &b->broker);
+	if (!r && stacks)
+		r = birth_stacks_init(&b->stacks, s);
+	return r ? r : broker_start(programs, b->multi, &b->broker);
 }
 
-int births_open(unsigned int objects, bool debug, struct birth_register **ret)
+int births_open(const struct births_options *options, struct birth_register **ret)
 {
 	struct birth_register *b = calloc(1, sizeof(*b));
 	int r;
 
 	if (!b)
 		return -ENOMEM;
-	if (!debug)
+	if (!options->debug)
 		libbpf_set_print(NULL);
 	r = allocate(b);
 	if (!r)
-		r = load(b, objects);
+		r = load(b, options);
 	if (!r)
-		r = start(b);
+		r = start(b, options->stacks);
 	if (r)
 		births_close(b);
 	else
@@ -154,6 +179,7 @@ void births_close(struct birth_register *b)
 		munmap((void *)b->per_cpu, b->nr_cpus * sizeof(*b->per_cpu));
 	if (b->notes)
 		munmap((void *)b->notes, NOTES_BYTES);
+	birth_stacks_release(&b->stacks);
 	births__destroy(b->skeleton);
 	free(b->functions);
 	free(b->processes);
@@ -196,20 +222,21 @@ static void forget(struct birth_register *b, struct process *process)
 /* Exec and exit are told by the kernel side. */
 static void update(struct birth_register *b, struct process *process)
 {
+	struct fp_birth_process told;
 	uint32_t key = process->pid;
-	uint64_t since;
 
-	if (!bpf_map_lookup_elem(bpf_map__fd(b->skeleton->maps.processes), &key, &since)) {
-		b->littered |= since != process->since_ns;
-		process->since_ns = since;
+	if (!bpf_map_lookup_elem(bpf_map__fd(b->skeleton->maps.processes), &key, &told)) {
+		b->littered |= told.since_ns != process->since_ns;
+		process->since_ns = told.since_ns;
 	} else if (errno == ENOENT) {
 		forget(b, process);
 	}
 }
 
-static int process_get(struct birth_register *b, pid_t pid)
+static int process_get(struct birth_register *b, pid_t pid, uint32_t image)
 {
 	struct process fresh = { .pid = pid, .since_ns = clock_now_ns() };
+	struct fp_birth_process told = { .since_ns = fresh.since_ns, .image = image };
 	struct process *process = process_of(b, pid);
 	uint32_t key = pid;
 	int r;
@@ -227,8 +254,7 @@ static int process_get(struct birth_register *b, pid_t pid)
 		process = &b->processes[b->nr_processes++];
 		process->pid = 0;
 	}
-	if (bpf_map_update_elem(bpf_map__fd(b->skeleton->maps.processes), &key, &fresh.since_ns,
-				BPF_ANY))
+	if (bpf_map_update_elem(bpf_map__fd(b->skeleton->maps.processes), &key, &told, BPF_ANY))
 		return -errno;
 	*process = fresh;
 	return 0;
@@ -290,9 +316,10 @@ static uint64_t calls_of(struct birth_register *b, uint32_t site)
 	return sum;
 }
 
-static int add_site(struct birth_register *b, pid_t pid, const struct fp_allocator *allocator,
+static int add_site(struct birth_register *b, pid_t pid, const struct births_allocator *watched,
 		    uint32_t *ret)
 {
+	const struct fp_allocator *allocator = watched->is;
 	const struct fp_birth_site site = {
 		.size = allocator->size,
 		.min_size = allocator->min_size,
@@ -301,6 +328,7 @@ static int add_site(struct birth_register *b, pid_t pid, const struct fp_allocat
 		.old_arg = allocator->old_arg,
 		.tag_arg = allocator->tag_arg,
 		.free_arg = allocator->free_arg,
+		.result_arg = watched->result_arg,
 	};
 	uint32_t id = 0;
 
@@ -338,19 +366,22 @@ static int attach(struct birth_register *b, const struct births_place *place,
 	return r ? r : add_function(b, function);
 }
 
-static bool numbers_fit(const struct fp_allocator *a)
+static bool numbers_fit(const struct births_allocator *watched)
 {
-	return a->size_arg <= 5 && a->count_arg <= 5 && a->old_arg <= 5 && a->tag_arg <= 5 &&
-	       a->free_arg >= 0 && a->free_arg <= 5;
+	const struct fp_allocator *a = watched->is;
+
+	return watched->result_arg <= 5 && a->size_arg <= 5 && a->count_arg <= 5 &&
+	       a->old_arg <= 5 && a->tag_arg <= 5 && a->free_arg >= 0 && a->free_arg <= 5;
 }
 
-int births_watch(struct birth_register *b, pid_t pid, const struct births_place *alloc,
-		 const struct births_place *freeing, const struct fp_allocator *allocator)
+int births_watch(struct birth_register *b, pid_t pid, uint32_t image,
+		 const struct births_place *alloc, const struct births_place *freeing,
+		 const struct births_allocator *allocator)
 {
 	struct function functions[2];
 	bool wanted[2] = { false };
 	uint32_t site = 0;
-	int r = numbers_fit(allocator) ? process_get(b, pid) : -EINVAL;
+	int r = numbers_fit(allocator) ? process_get(b, pid, image) : -EINVAL;
 
 	if (!r && freeing)
 		r = function_of(freeing, pid, true, &functions[0]);
@@ -429,10 +460,10 @@ int births_find(struct birth_register *b, pid_t pid, uint64_t address, uint64_t 
 	return r;
 }
 
-int births_walk(struct birth_register *b, pid_t pid, births_fn fn, void *arg)
+int births_walk(struct birth_register *b, pid_t pid, uint64_t since_ns, fp_live_fn fn, void *arg)
 {
 	struct fp_live live;
-	int r = renew(b);
+	int r = b->list.read_ns && b->list.read_ns >= since_ns ? 0 : renew(b);
 
 	for (size_t i = 0; !r && i < b->list.all.nr; i++) {
 		if (b->list.all.at[i].key.pid != (uint32_t)pid)
@@ -443,29 +474,53 @@ int births_walk(struct birth_register *b, pid_t pid, births_fn fn, void *arg)
 	return r;
 }
 
-void births_poll(struct birth_register *b)
+const struct fp_birth_stack *births_stack(struct birth_register *b, pid_t pid, uint64_t base,
+					  uint64_t born_ns)
 {
-	uint64_t now = clock_now_ns(), passed_ns = now - b->polled_ns, calls, rate;
+	struct fp_birth_key key = { .base = base, .pid = pid };
+	struct fp_birth birth;
 
-	if (passed_ns < SECOND)
+	if (!b->stacks.walked || bpf_map_lookup_elem(b->list.map, &key, &birth) ||
+	    birth.born_ns != born_ns)
+		return NULL;
+	return birth_stacks_find(&b->stacks, birth.stack);
+}
+
+void births_set_unwinder(struct birth_register *b, births_unwind_fn fn, void *arg)
+{
+	b->stacks.unwind = fn;
+	b->stacks.arg = arg;
+}
+
+static void read_calls(struct birth_register *b, struct process *process, uint64_t passed_ns)
+{
+	uint64_t calls, rate = 0;
+
+	for (unsigned int site = 0; process->pid && site < b->nr_sites; site++) {
+		if (b->sites[site].pid != process->pid)
+			continue;
+		calls = calls_of(b, site);
+		rate += calls - b->sites[site].calls;
+		b->sites[site].calls = calls;
+	}
+	rate = rate * 1e9 / passed_ns;
+	if (rate > process->calls_per_s)
+		process->calls_per_s = rate;
+}
+
+void births_poll(struct birth_register *b, bool end)
+{
+	uint64_t now = clock_now_ns(), passed_ns = now - b->polled_ns;
+
+	birth_stacks_poll(&b->stacks);
+	if (passed_ns < SECOND && !(end && !b->polled && passed_ns >= SHORTEST))
 		return;
 	b->polled_ns = now;
+	b->polled = true;
 	for (size_t i = 0; i < b->nr_processes; i++) {
-		struct process *process = &b->processes[i];
-
-		if (process->pid)
-			update(b, process);
-		rate = 0;
-		for (unsigned int site = 0; process->pid && site < b->nr_sites; site++) {
-			if (b->sites[site].pid != process->pid)
-				continue;
-			calls = calls_of(b, site);
-			rate += calls - b->sites[site].calls;
-			b->sites[site].calls = calls;
-		}
-		rate = rate * 1e9 / passed_ns;
-		if (rate > process->calls_per_s)
-			process->calls_per_s = rate;
+		if (b->processes[i].pid)
+			update(b, &b->processes[i]);
+		read_calls(b, &b->processes[i], passed_ns);
 	}
 	if (b->littered && birth_list_may_renew(&b->list))
 		renew(b);
@@ -486,4 +541,5 @@ void births_lost(const struct birth_register *b, uint64_t ret[FP_NR_BIRTH_LOSSES
 			ret[i] += ((const volatile struct fp_birth_counts *)&b->per_cpu[cpu])
 					  ->lost[i];
 	}
+	ret[FP_BIRTH_NO_STACK] += b->stacks.lost;
 }

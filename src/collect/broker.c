@@ -38,12 +38,14 @@ struct request {
 
 struct probe {
 	pid_t pid; /* 0: taken off */
-	int event, link;
+	int event; /* -1: none */
+	int link;
 };
 
 /* The helper's own. */
 struct work {
 	int socket, programs[BROKER_NR];
+	bool multi;
 	int type, return_bit; /* of the kernel's uprobe events */
 	struct probe *probes;
 	size_t nr_probes;
@@ -77,12 +79,71 @@ static int keep_probe(struct work *w, const struct probe *probe)
 	return r;
 }
 
-static int attach(struct work *w, const struct request *request, int file)
+/* What BPF_LINK_CREATE takes for uprobes; the headers of older systems do not have it. */
+struct multi {
+	uint32_t program, target, type, flags;
+	uint64_t path, offsets, counters, cookies;
+	uint32_t nr, multi_flags, pid, pad;
+};
+#define MULTI_RETURN 1
+
+static int create_multi(const struct multi *multi)
+{
+	int link = (int)syscall(SYS_bpf, BPF_LINK_CREATE, multi, sizeof(*multi));
+
+	return link < 0 ? -errno : link;
+}
+
+static int attach_multi(const struct work *w, const struct request *request, const char *path,
+			struct probe *probe)
+{
+	const struct multi multi = {
+		.program = w->programs[request->program],
+		.type = BROKER_MULTI,
+		.path = (uintptr_t)path,
+		.offsets = (uintptr_t)&request->offset,
+		.cookies = (uintptr_t)&request->cookie,
+		.nr = 1,
+		.multi_flags = request->program == BROKER_RETURN ? MULTI_RETURN : 0,
+		.pid = request->pid,
+	};
+
+	probe->link = create_multi(&multi);
+	return probe->link < 0 ? probe->link : 0;
+}
+
+static int attach_event(const struct work *w, const struct request *request, const char *path,
+			struct probe *probe)
 {
 	DECLARE_LIBBPF_OPTS(bpf_link_create_opts, options,
 			    .perf_event.bpf_cookie = request->cookie);
+	struct perf_event_attr attr = { .type = w->type,
+					.size = sizeof(attr),
+					.uprobe_path = (uintptr_t)path,
+					.probe_offset = request->offset };
+
+	if (request->program == BROKER_RETURN)
+		attr.config = 1ULL << w->return_bit;
+	probe->event =
+		syscall(SYS_perf_event_open, &attr, request->pid, -1, -1, PERF_FLAG_FD_CLOEXEC);
+	if (probe->event < 0)
+		return -errno;
+	probe->link = bpf_link_create(w->programs[request->program], probe->event, BPF_PERF_EVENT,
+				      &options);
+	return probe->link < 0 ? probe->link : 0;
+}
+
+static void close_probe(const struct probe *probe)
+{
+	if (probe->link >= 0)
+		close(probe->link);
+	if (probe->event >= 0)
+		close(probe->event);
+}
+
+static int attach(struct work *w, const struct request *request, int file)
+{
 	struct probe probe = { .pid = request->pid, .event = -1, .link = -1 };
-	struct perf_event_attr attr = { .type = w->type, .size = sizeof(attr) };
 	char path[40];
 	struct stat st;
 	int r;
@@ -91,22 +152,12 @@ static int attach(struct work *w, const struct request *request, int file)
 	    !S_ISREG(st.st_mode))
 		return -EINVAL;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
-	attr.uprobe_path = (uintptr_t)path;
-	attr.probe_offset = request->offset;
-	if (request->program == BROKER_RETURN)
-		attr.config = 1ULL << w->return_bit;
-	probe.event =
-		syscall(SYS_perf_event_open, &attr, request->pid, -1, -1, PERF_FLAG_FD_CLOEXEC);
-	if (probe.event < 0)
-		return -errno;
-	probe.link = bpf_link_create(w->programs[request->program], probe.event, BPF_PERF_EVENT,
-				     &options);
-	r = probe.link < 0 ? probe.link : keep_probe(w, &probe);
-	if (r) {
-		close(probe.event);
-		if (probe.link >= 0)
-			close(probe.link);
-	}
+	r = w->multi ? attach_multi(w, request, path, &probe)
+		     : attach_event(w, request, path, &probe);
+	if (!r)
+		r = keep_probe(w, &probe);
+	if (r)
+		close_probe(&probe);
 	return r;
 }
 
@@ -114,15 +165,14 @@ static void *close_all(void *arg)
 {
 	struct probe *probes = arg;
 
-	for (size_t i = 0; probes[i].pid; i++) {
-		close(probes[i].link);
-		close(probes[i].event);
-	}
+	for (size_t i = 0; probes[i].pid; i++)
+		close_probe(&probes[i]);
 	free(probes);
 	return NULL;
 }
 
-/* The kernel takes a tenth of a second for each, and others want theirs attached meanwhile. */
+/* The kernel takes up to a tenth of a second for each, and others want theirs attached meanwhile.
+ */
 static void detach(struct work *w, pid_t pid)
 {
 	struct probe *probes = calloc(w->nr_probes + 1, sizeof(*probes));
@@ -192,7 +242,7 @@ __attribute__((noreturn)) static void help(struct work *w)
 	for (size_t i = 0; i < sizeof(ignored) / sizeof(*ignored); i++)
 		signal(ignored[i], SIG_IGN);
 	keep_descriptors(w);
-	if (privilege_drop(PRIVILEGE_UPROBE))
+	if (privilege_drop(w->multi ? PRIVILEGE_LINK : PRIVILEGE_UPROBE))
 		_exit(1);
 	for (;;) {
 		ssize_t n = take(w->socket, &request, &file);
@@ -214,9 +264,36 @@ __attribute__((noreturn)) static void help(struct work *w)
 
 /* ---- the main process ---- */
 
-int broker_start(const int programs[BROKER_NR], struct broker *ret)
+/* The answers to two links that cannot be: the first tells whether there are such links at all, the
+ * second whether their PID means a process; at first it meant a thread. */
+bool broker_has_multi(void)
 {
-	struct work work = { 0 };
+	static const struct bpf_insn nothing[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	DECLARE_LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = BROKER_MULTI);
+	const uint64_t offset = 0;
+	struct multi multi = { .type = BROKER_MULTI,
+			       .path = (uintptr_t) "/",
+			       .offsets = (uintptr_t)&offset,
+			       .nr = 1 };
+	int program = bpf_prog_load(BPF_PROG_TYPE_KPROBE, NULL, "GPL", nothing, 2, &options);
+	bool has;
+
+	if (program < 0)
+		return false;
+	multi.program = program;
+	has = create_multi(&multi) == -EBADF;
+	multi.pid = -1;
+	has = has && create_multi(&multi) == -EINVAL;
+	close(program);
+	return has;
+}
+
+int broker_start(const int programs[BROKER_NR], bool multi, struct broker *ret)
+{
+	struct work work = { .multi = multi };
 	int sockets[2], r;
 	pid_t pid;
 

@@ -8,6 +8,7 @@
 #ifndef COLLECT_BROKER_H
 #define COLLECT_BROKER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -18,9 +19,16 @@ struct broker {
 	int socket;
 };
 
-/* @programs: descriptors of loaded programs, by enum broker_program; they stay the caller's. 0 or
- * -errno; -ENOTSUP: this kernel has no uprobes. */
-int broker_start(const int programs[BROKER_NR], struct broker *ret);
+/* How this kernel attaches them: by links of uprobes alone (Linux 6.6, and as far as they keep to a
+ * process), which need CAP_BPF, are off in a quarter of the time that perf events take, and make
+ * nobody wait meanwhile; perf events want CAP_SYS_ADMIN. But in children that the process forks,
+ * breakpoints stay until the end. Programs have to be loaded for the one or the other. */
+#define BROKER_MULTI 48 /* expected_attach_type, BPF_TRACE_UPROBE_MULTI */
+bool broker_has_multi(void);
+
+/* @programs: descriptors of loaded programs, by enum broker_program; they stay the caller's.
+ * @multi: they were loaded as BROKER_MULTI. 0 or -errno; -ENOTSUP: this kernel has no uprobes. */
+int broker_start(const int programs[BROKER_NR], bool multi, struct broker *ret);
 /* Breakpoint at file offset @offset of @file, in the memory of @pid alone. 0 or -errno: -ENOTSUP,
  * -EPERM, -EACCES: refused here; -ESRCH: it is gone; -EINVAL: no place for a breakpoint. */
 int broker_attach(const struct broker *broker, pid_t pid, int file, uint64_t offset,

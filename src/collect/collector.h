@@ -22,6 +22,7 @@ struct collector_options {
 	uint64_t slow_ns;   /* faults that take so long come one by one */
 	unsigned int sites; /* places that are told apart at a time; 0: default */
 	unsigned int ring_bytes; /* a power of two, of at least a page; 0: default */
+	bool swapped_out;	 /* count image->swapped_out, where the kernel tells */
 	bool debug;		 /* let libbpf say on stderr why the kernel refuses */
 };
 
@@ -30,10 +31,11 @@ struct collect_counts {
 	uint64_t failed;	/* never completed; 0 when the collector cannot see them */
 	/* FP_LOSS_STACK is for who unwinds: a collector does not count what it hands on. */
 	uint64_t lost[FP_NR_LOSSES];
-	bool kernel_seen;    /* false: user mode only, kernel-mode faults are not counted */
-	bool access_known;   /* false: fault.access is always FP_READ and means nothing */
-	bool stall_known;    /* false: fault.stall_ns is always 0 */
-	bool kinds_inferred; /* fault.kind comes from the mapping at the address */
+	bool kernel_seen;	/* false: user mode only, kernel-mode faults are not counted */
+	bool access_known;	/* false: fault.access is always FP_READ and means nothing */
+	bool stall_known;	/* false: fault.stall_ns is always 0 */
+	bool kinds_inferred;	/* fault.kind comes from the mapping at the address */
+	bool swapped_out_known; /* false: image->swapped_out is always 0 */
 };
 
 /* @fault and all it points to is valid during the call only, but for its image. A negative return

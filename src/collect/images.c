@@ -10,6 +10,7 @@
 struct numbered {
 	uint32_t id;
 	struct image *image;
+	bool used, was_used;
 	UT_hash_handle hh;
 };
 
@@ -23,6 +24,7 @@ int images_add(struct images *images, uint32_t id, pid_t pid, const char *comm, 
 	if (!numbered)
 		return -ENOMEM;
 	numbered->id = id;
+	numbered->was_used = true;
 	numbered->image = image_new(id, pid, comm);
 	if (numbered->image)
 		HASH_ADD(hh, images->numbered, id, sizeof(id), numbered);
@@ -39,12 +41,46 @@ int images_add(struct images *images, uint32_t id, pid_t pid, const char *comm, 
 	return 0;
 }
 
-struct image *images_find(const struct images *images, uint32_t id)
+static struct numbered *find(const struct images *images, uint32_t id)
 {
 	struct numbered *numbered;
 
 	HASH_FIND(hh, images->numbered, &id, sizeof(id), numbered);
+	return numbered;
+}
+
+struct image *images_find(const struct images *images, uint32_t id)
+{
+	const struct numbered *numbered = find(images, id);
+
 	return numbered ? numbered->image : NULL;
+}
+
+void images_use(struct images *images, uint32_t id)
+{
+	struct numbered *numbered = find(images, id);
+
+	if (numbered)
+		numbered->used = true;
+}
+
+void images_sweep(struct images *images)
+{
+	struct numbered *numbered, *next;
+
+	images->first = NULL;
+	HASH_ITER (hh, images->numbered, numbered, next) {
+		if (!numbered->used && !numbered->was_used) {
+			HASH_DEL(images->numbered, numbered);
+			image_free(numbered->image);
+			free(numbered);
+			continue;
+		}
+		numbered->was_used = numbered->used;
+		numbered->used = false;
+		numbered->image->next = images->first;
+		images->first = numbered->image;
+	}
 }
 
 void images_release(struct images *images)

@@ -26,6 +26,7 @@
 #include "collect/collector.h"
 #include "collect/held.h"
 #include "collect/procfs.h"
+#include "collect/rules.h"
 #include "collect/sites.h"
 #include "faultprof/event.h"
 #include "faults.skel.h"
@@ -44,6 +45,7 @@ struct live {
 	unsigned int nr_completions, nr_cpus;
 	struct image *unknown;		 /* of faults whose program nobody told of */
 	const struct fp_counts *per_cpu; /* mapped, of nr_cpus */
+	bool swapped_out;
 	int last; /* reading it settles the last fault of each thread; -1: not open */
 	uint64_t polled_ns;
 	struct held held;	 /* faults */
@@ -55,7 +57,7 @@ struct live {
 };
 
 /* Programs for which this kernel has no hook, or which the other tier needs, stay out. */
-static void choose_programs(struct faults *s, bool fentry)
+static void choose_programs(struct faults *s, bool fentry, bool swapped_out)
 {
 	struct bpf_program *program;
 
@@ -69,7 +71,8 @@ static void choose_programs(struct faults *s, bool fentry)
 				program, fentry && probe_function(strchr(section, '/') + 1));
 		} else if (!strncmp(section, "tp_btf/", 7)) {
 			const char *name = section + 7;
-			bool by_counter = !strcmp(name, "rss_stat") || !strncmp(name, "mm_", 3);
+			bool by_counter = (!strcmp(name, "rss_stat") && !swapped_out) ||
+					  !strncmp(name, "mm_", 3);
 
 			bpf_program__set_autoload(program, !(by_counter && fentry) &&
 								   probe_tracepoint(name));
@@ -116,7 +119,10 @@ static int configure(struct live *c, const struct collector_options *options, bo
 	if (!r)
 		r = bpf_map__set_max_entries(s->maps.counts, c->nr_cpus);
 	c->sites.room = bpf_map__max_entries(s->maps.sites_even);
-	choose_programs(s, fentry);
+	s->rodata->count_swapped_out = options->swapped_out;
+	choose_programs(s, fentry, options->swapped_out);
+	c->swapped_out = options->swapped_out && probe_member("mm_struct", "owner") &&
+			 bpf_program__autoload(s->progs.on_rss_stat);
 	return r;
 }
 
@@ -374,16 +380,22 @@ static int hand_on_site(void *arg, const struct fp_site_key *key, const struct f
 			unsigned int nr_ips)
 {
 	struct live *c = arg;
+	struct image *image = key->image ? image_for(c, key->image, 0) : c->unknown;
 	struct fault fault = {
 		.kind = key->kind,
 		.access = key->access,
 		.mode = key->mode,
 		.major = key->major,
-		.image = key->image ? image_for(c, key->image, 0) : c->unknown,
+		.image = image,
 		.site = value,
 		.ips = key->ip,
 		.nr_ips = nr_ips,
 	};
+
+	if (key->kind == FP_SITE_SWAPPED_OUT) {
+		image->swapped_out += value->untimed;
+		return 0;
+	}
 
 	return c->fn(c->arg, &fault);
 }
@@ -403,6 +415,23 @@ static void sum_counts(const struct live *c, struct fp_counts *ret)
 	}
 }
 
+static int consume(struct live *c)
+{
+	int r = ring_buffer__consume(c->ring);
+
+	return r < 0 ? r : mappings_poll(c->base.mappings, UINT64_MAX);
+}
+
+/* A program that was executed while the maps were switched is told of only now. */
+static int drain_sites(struct live *c)
+{
+	int r;
+
+	sites_switch(&c->sites);
+	r = consume(c);
+	return r ? r : sites_take(&c->sites, hand_on_site, c);
+}
+
 static int live_poll(struct collector *collector, int timeout_ms, collect_fault_fn fn, void *arg)
 {
 	struct live *c = live_of(collector);
@@ -414,15 +443,14 @@ static int live_poll(struct collector *collector, int timeout_ms, collect_fault_
 	interrupted = ring_buffer__poll(c->ring, timeout_ms);
 	if (interrupted < 0 && interrupted != -EINTR)
 		return interrupted;
-	r = ring_buffer__consume(c->ring);
-	if (r >= 0)
-		r = mappings_poll(c->base.mappings, UINT64_MAX);
+	r = consume(c);
 	if (!r)
 		r = held_hand_on(&c->held, clock_now_ns() - HELD_NS, take_fault, c);
 	if (r < 0)
 		return r;
 	sum_counts(c, &counts);
-	r = sites_relieve(&c->sites, counts.sites, counts.faults, hand_on_site, c);
+	if (sites_due(&c->sites, counts.sites, counts.faults))
+		r = drain_sites(c);
 	return r ? r : interrupted < 0 ? interrupted : 0;
 }
 
@@ -432,23 +460,16 @@ static int live_drain(struct collector *collector, collect_fault_fn fn, void *ar
 
 	c->fn = fn;
 	c->arg = arg;
-	return sites_drain(&c->sites, hand_on_site, c);
+	return drain_sites(c);
 }
 
 static void live_teach(struct collector *collector, const struct image *image, const uint64_t *ips,
 		       const struct fp_rule *rules, unsigned int nr)
 {
 	struct live *c = live_of(collector);
-	int fd = bpf_map__fd(c->skeleton->maps.rules);
 
-	if (image == c->unknown)
-		return;
-	for (unsigned int i = 0; i < nr; i++) {
-		struct fp_rule_key key = { .image = image->id, .caller = i > 0, .ip = ips[i] };
-
-		/* Not taught is only slow: the stack will be shipped again. */
-		bpf_map_update_elem(fd, &key, &rules[i], BPF_ANY);
-	}
+	if (image != c->unknown)
+		rules_teach(bpf_map__fd(c->skeleton->maps.rules), image->id, ips, rules, nr);
 }
 
 /* Lets the kernel walk its threads: see on_last(). */
@@ -478,15 +499,13 @@ static int live_stop(struct collector *collector, collect_fault_fn fn, void *arg
 			r = -errno;
 	}
 	if (!r)
-		r = ring_buffer__consume(c->ring);
-	if (r >= 0)
-		r = mappings_poll(c->base.mappings, UINT64_MAX);
+		r = consume(c);
 	if (!r)
 		r = held_hand_on(&c->held, UINT64_MAX, take_fault, c);
 	if (!r)
-		r = sites_drain(&c->sites, hand_on_site, c);
+		r = drain_sites(c);
 	/* Faults that were under way still complete, and count in the other map meanwhile. */
-	return r ? r : sites_drain(&c->sites, hand_on_site, c);
+	return r ? r : drain_sites(c);
 }
 
 static void live_counts(const struct collector *collector, struct collect_counts *ret)
@@ -502,6 +521,7 @@ static void live_counts(const struct collector *collector, struct collect_counts
 		.kernel_seen = true,
 		.access_known = true,
 		.stall_known = true,
+		.swapped_out_known = c->swapped_out,
 	};
 	memcpy(ret->lost, counts.lost, sizeof(ret->lost));
 	ret->lost[FP_LOSS_MAPPING] += c->lost_mappings;

@@ -20,36 +20,18 @@
 
 #include <linux/perf_event.h>
 
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
-
 #include "base/clock.h"
 #include "base/grow.h"
 #include "collect/images.h"
 #include "collect/procfs.h"
+#include "collect/procmem.h"
 #include "collect/regions.h"
 #include "collect/sideband.h"
+#include "collect/tasks.h"
 
 #define FORGET_NS (10 * 1000000000ULL)
-#define MAX_COPIES 1024 /* of images: bounds what children that all map something else can cost */
-
-struct run {
-	uint64_t since_ns;
-	struct image *image;
-};
-
-struct task {
-	pid_t pid;
-	bool confirmed;	   /* the owner knows it, and will tell its exit */
-	bool exec_seen;	   /* self-numbered: the last run began with an exec */
-	uint64_t since_ns; /* older records are in the snapshot already */
-	uint64_t exit_ns;  /* 0: not seen */
-	struct run *runs;  /* in order of time, at least one */
-	size_t nr_runs;
-	struct sideband_record *pending; /* since an exec that the owner has not told yet */
-	size_t nr_pending;
-	UT_hash_handle hh;
-};
+#define BINARIES_KEPT 64 /* that nobody maps: short-lived programs come back */
+#define MAX_COPIES 1024	 /* of images: bounds what children that all map something else can cost */
 
 struct mappings {
 	struct mappings_options options;
@@ -62,53 +44,16 @@ struct mappings {
 	uint64_t swept_ns;
 };
 
-static void task_free(struct mappings *m, struct task *task)
+/* A process stays in its control group when it executes another program, or nearly always. */
+static char *cgroup_of(const struct task *task)
 {
-	HASH_DEL(m->tasks, task);
-	sideband_records_free(task->pending, task->nr_pending);
-	free(task->runs);
-	free(task);
-}
+	const struct image *before = task_image(task);
+	char *cgroup = NULL;
 
-static struct task *task_find(const struct mappings *m, pid_t pid)
-{
-	struct task *task;
-
-	HASH_FIND_INT(m->tasks, &pid, task);
-	return task;
-}
-
-static int task_get(struct mappings *m, pid_t pid, struct task **ret)
-{
-	struct task *task = task_find(m, pid);
-
-	if (!task) {
-		task = calloc(1, sizeof(*task));
-		if (!task)
-			return -ENOMEM;
-		task->pid = pid;
-		HASH_ADD_INT(m->tasks, pid, task);
-		if (!task->hh.tbl) {
-			free(task);
-			return -ENOMEM;
-		}
-	}
-	*ret = task;
-	return 0;
-}
-
-static struct image *task_image(const struct task *task)
-{
-	return task->nr_runs ? task->runs[task->nr_runs - 1].image : NULL;
-}
-
-static int task_runs(struct task *task, struct image *image, uint64_t since_ns)
-{
-	int r = grow(&task->runs, task->nr_runs, sizeof(*task->runs));
-
-	if (!r)
-		task->runs[task->nr_runs++] = (struct run){ since_ns, image };
-	return r;
+	if (before)
+		return before->cgroup ? strdup(before->cgroup) : NULL;
+	procmem_cgroup(task->pid, &cgroup);
+	return cgroup;
 }
 
 static int new_run(struct mappings *m, struct task *task, uint32_t id, const char *comm,
@@ -117,8 +62,10 @@ static int new_run(struct mappings *m, struct task *task, uint32_t id, const cha
 	struct image *image;
 	int r = images_add(&m->images, id, task->pid, comm, &image);
 
-	if (!r)
-		r = task_runs(task, image, since_ns);
+	if (r)
+		return r;
+	image->cgroup = cgroup_of(task);
+	r = task_runs(task, image, since_ns);
 	if (!r)
 		*ret = image;
 	return r;
@@ -216,14 +163,14 @@ static int apply_exec(struct mappings *m, struct task *task, struct sideband_rec
 
 static int apply_fork(struct mappings *m, const struct sideband_record *record)
 {
-	const struct task *parent = task_find(m, record->parent);
+	const struct task *parent = task_find(m->tasks, record->parent);
 	struct image *image = parent ? task_image(parent) : NULL;
 	struct task *task;
 	int r;
 
 	if (!image || record->pid == record->parent)
 		return 0;
-	r = task_get(m, record->pid, &task);
+	r = task_get(&m->tasks, record->pid, &task);
 	if (r)
 		return r;
 	if (task->since_ns >= record->time_ns)
@@ -246,7 +193,7 @@ static int apply(void *arg, struct sideband_record *record)
 
 	if (record->type == PERF_RECORD_FORK)
 		return apply_fork(m, record);
-	task = task_find(m, record->pid);
+	task = task_find(m->tasks, record->pid);
 	if (!task || record->time_ns <= task->since_ns || !task_image(task))
 		return 0;
 	if (record->type == PERF_RECORD_EXIT)
@@ -272,7 +219,7 @@ static void sweep(struct mappings *m, uint64_t now)
 		if (task->exit_ns && task->exit_ns + FORGET_NS < now &&
 		    (!task->confirmed || m->options.self_numbered) && kill(task->pid, 0) &&
 		    errno == ESRCH)
-			task_free(m, task);
+			task_free(&m->tasks, task);
 }
 
 int mappings_poll(struct mappings *m, uint64_t until_ns)
@@ -322,7 +269,7 @@ void mappings_free(struct mappings *m)
 	if (!m)
 		return;
 	HASH_ITER (hh, m->tasks, task, next_task)
-		task_free(m, task);
+		task_free(&m->tasks, task);
 	images_release(&m->images);
 	sideband_free(m->sideband);
 	free(m);
@@ -351,7 +298,7 @@ int mappings_image_attached(struct mappings *m, uint32_t id, pid_t pid, struct i
 		else if (r)
 			return r;
 	}
-	r = task_get(m, pid, &task);
+	r = task_get(&m->tasks, pid, &task);
 	if (r)
 		return r;
 	since = clock_now_ns();
@@ -360,7 +307,7 @@ int mappings_image_attached(struct mappings *m, uint32_t id, pid_t pid, struct i
 		r = regions_snapshot(m->binaries, image, pid, 0, &m->lost);
 	if (r) {
 		if (!task->nr_runs)
-			task_free(m, task);
+			task_free(&m->tasks, task);
 		return r;
 	}
 	task->confirmed = true;
@@ -372,7 +319,7 @@ int mappings_image_attached(struct mappings *m, uint32_t id, pid_t pid, struct i
 
 int mappings_attach(struct mappings *m, pid_t pid, struct image **ret)
 {
-	const struct task *task = task_find(m, pid);
+	const struct task *task = task_find(m->tasks, pid);
 	struct image *image = task && !task->exit_ns ? task_image(task) : NULL;
 
 	if (!image)
@@ -383,13 +330,13 @@ int mappings_attach(struct mappings *m, pid_t pid, struct image **ret)
 
 int mappings_fork(struct mappings *m, pid_t child, pid_t parent, uint64_t time_ns)
 {
-	struct task *task = task_find(m, parent);
+	struct task *task = task_find(m->tasks, parent);
 	struct image *image = task ? mappings_image_of(m, parent, time_ns) : NULL;
 	int r;
 
 	if (!image)
 		return -ESRCH;
-	r = task_get(m, child, &task);
+	r = task_get(&m->tasks, child, &task);
 	if (r)
 		return r;
 	/* Else its FORK record came first, and perhaps more of it. */
@@ -444,7 +391,7 @@ int mappings_exec(struct mappings *m, pid_t pid, uint32_t id, const char *comm, 
 	struct image *image, *old;
 	struct task *task;
 	bool found;
-	int r = task_get(m, pid, &task);
+	int r = task_get(&m->tasks, pid, &task);
 
 	if (r)
 		return r;
@@ -464,11 +411,11 @@ int mappings_exec(struct mappings *m, pid_t pid, uint32_t id, const char *comm, 
 
 void mappings_exit(struct mappings *m, pid_t pid)
 {
-	struct task *task = task_find(m, pid);
+	struct task *task = task_find(m->tasks, pid);
 
 	/* An unconfirmed one is younger: the same pid, used again. */
 	if (task && task->confirmed)
-		task_free(m, task);
+		task_free(&m->tasks, task);
 }
 
 struct image *mappings_image(const struct mappings *m, uint32_t id)
@@ -478,7 +425,7 @@ struct image *mappings_image(const struct mappings *m, uint32_t id)
 
 struct image *mappings_image_of(const struct mappings *m, pid_t pid, uint64_t time_ns)
 {
-	const struct task *task = task_find(m, pid);
+	const struct task *task = task_find(m->tasks, pid);
 
 	if (!task || !task->nr_runs)
 		return NULL;
@@ -486,6 +433,42 @@ struct image *mappings_image_of(const struct mappings *m, pid_t pid, uint64_t ti
 		if (task->runs[i].since_ns <= time_ns)
 			return task->runs[i].image;
 	return task->runs[0].image;
+}
+
+void mappings_each_process(const struct mappings *m,
+			   void (*fn)(void *arg, pid_t pid, const struct image *image), void *arg)
+{
+	const struct task *task, *next;
+
+	HASH_ITER (hh, m->tasks, task, next)
+		if (!task->exit_ns && task->nr_runs &&
+		    (task->confirmed || m->options.self_numbered))
+			fn(arg, task->pid, task_image(task));
+}
+
+void mappings_forget(struct mappings *m, void (*gone)(void *arg, const struct binary *binary),
+		     void *arg)
+{
+	uint64_t now = clock_now_ns();
+	struct task *task, *next;
+
+	/* Records that are read late may still mean what was run until lately. */
+	HASH_ITER (hh, m->tasks, task, next) {
+		task_forget(task, now - FORGET_NS);
+		for (size_t i = 0; i < task->nr_runs; i++)
+			images_use(&m->images, task->runs[i].image->id);
+	}
+	images_sweep(&m->images);
+	for (struct binary *binary = m->binaries->first; binary; binary = binary->next)
+		binary->mapped = false;
+	for (const struct image *image = m->images.first; image; image = image->next) {
+		if (image->own)
+			image->own->mapped = true;
+		for (size_t i = 0; i < image->nr_regions; i++)
+			if (image->regions[i].binary)
+				image->regions[i].binary->mapped = true;
+	}
+	binary_table_sweep(m->binaries, BINARIES_KEPT, gone, arg);
 }
 
 struct image *mappings_first(const struct mappings *m)

@@ -17,7 +17,8 @@
  *  - self_numbered: forks and execs are followed from the side-band itself; mappings_attach() and
  *    mappings_image_of() is all the owner needs.
  *
- * Images and their regions live until mappings_free(): sites counted long ago still want symbols.
+ * Images and their regions live until mappings_free(), for sites counted long ago still want
+ * symbols, or until nobody has run them at two calls of mappings_forget().
  */
 #ifndef COLLECT_MAPPINGS_H
 #define COLLECT_MAPPINGS_H
@@ -70,6 +71,15 @@ void mappings_exit(struct mappings *mappings, pid_t pid);
 struct image *mappings_image(const struct mappings *mappings, uint32_t id);
 /* The image that @pid ran at @time_ns; NULL: never heard of. */
 struct image *mappings_image_of(const struct mappings *mappings, pid_t pid, uint64_t time_ns);
+/* Calls @fn for each process of which the owner knows, or if self-numbered, that is not known to
+ * have ended. */
+void mappings_each_process(const struct mappings *mappings,
+			   void (*fn)(void *arg, pid_t pid, const struct image *image), void *arg);
+/* For an owner that goes on for ever, once nobody refers to images of the past, other than what
+ * comes in before the next call: forgets what was run in the past, then the files that are mapped
+ * by no image any more, if they are many, after it has told @gone. */
+void mappings_forget(struct mappings *mappings,
+		     void (*gone)(void *arg, const struct binary *binary), void *arg);
 /* Walks all images by image->next. */
 struct image *mappings_first(const struct mappings *mappings);
 /* FP_LOSS_MAPPING: records lost, regions that found no room, files that found no descriptor, and

@@ -12,19 +12,21 @@
 #include "collect/layout.h"
 #include "collect/pagemap.h"
 #include "collect/pages.h"
+#include "collect/presence.h"
 
 /*
- * The cache: clusters of neighbouring pages. The first look at a cluster reads the pagemap words of
- * all its pages, for little more than the price of one. Then a few pages are read, or all that are
- * present where a walk through memory passes by: a call costs a microsecond or more, a page in a
- * row of them half of that.
+ * The cache: clusters of neighbouring pages. Where a walk through memory passes by, all of a
+ * cluster is looked at, and all of it that is present is read: a call costs a microsecond or more,
+ * a page in a row of them half of that, its word a tenth. Elsewhere, as in a proxy whose
+ * connections have come and gone for long, the neighbours are not of use.
  */
 #define CLUSTER 16 /* pages */
 #define CLUSTER_BYTES (CLUSTER * PAGE_BYTES)
+#define ALL_PAGES 0xffff
 #define BUSY 8 /* pages of a cluster asked for that tell of a walk through all of it */
 #define WAYS 4
-#define SETS 16
-#define BULK 512 /* pages whose words are read at a time where no cluster is kept */
+#define SETS 8
+#define NOT_KNOWN UINT64_MAX
 
 struct cluster {
 	uint64_t base;
@@ -33,15 +35,19 @@ struct cluster {
 		valid; /* pages whose content is here; the others below, too: a bit for each page */
 	uint16_t asked;	   /* by a read */
 	uint16_t readable; /* ordinary memory */
+	uint16_t looked;   /* of these, the rest is known */
 	uint16_t present, swapped;
+	uint16_t devices; /* of no file, page cache or the like */
 	char *data;
 };
 
 struct memory {
 	struct layout layout;
 	struct pages *pages;
-	int pagemap, mem;
-	bool refreshed; /* the layout, in this round */
+	struct presence *presence; /* of this round */
+	int pagemap, mem, status;  /* status: -1 when it may not be read */
+	uint64_t swapped_kb;	   /* before the last scan; NOT_KNOWN */
+	bool refreshed;		   /* the layout, in this round */
 	uint64_t clock;
 	struct cluster clusters[SETS][WAYS];
 	char *data; /* of all of them */
@@ -58,7 +64,8 @@ static int open_files(struct memory *m, int proc)
 		m->mem = openat(proc, "mem", O_RDONLY | O_CLOEXEC);
 	if (m->mem < 0)
 		return -errno;
-	/* The oldest of the three is alive: no exec came between them. */
+	m->status = openat(proc, "status", O_RDONLY | O_CLOEXEC);
+	/* The oldest of the first three is alive: no exec came between them. */
 	m->refreshed = true;
 	r = layout_refresh(&m->layout);
 	return r ? r : pages_new(m->pagemap, pages_source(m->pagemap), &m->pages);
@@ -72,7 +79,8 @@ int memory_open(pid_t pid, struct memory **ret)
 
 	if (!m)
 		return -ENOMEM;
-	m->layout.maps = m->pagemap = m->mem = -1;
+	m->layout.maps = m->pagemap = m->mem = m->status = -1;
+	m->swapped_kb = NOT_KNOWN;
 	snprintf(path, sizeof(path), "/proc/%d", pid);
 	proc = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	m->data = malloc(SETS * WAYS * CLUSTER_BYTES);
@@ -97,11 +105,14 @@ void memory_close(struct memory *m)
 	if (!m)
 		return;
 	pages_free(m->pages);
+	presence_forget(&m->presence);
 	layout_close(&m->layout);
 	if (m->pagemap >= 0)
 		close(m->pagemap);
 	if (m->mem >= 0)
 		close(m->mem);
+	if (m->status >= 0)
+		close(m->status);
 	free(m->data);
 	free(m);
 }
@@ -110,6 +121,7 @@ void memory_round(struct memory *m)
 {
 	for (size_t i = 0; i < SETS * WAYS; i++)
 		m->clusters[i / WAYS][i % WAYS].used = 0;
+	presence_forget(&m->presence);
 	m->refreshed = false;
 }
 
@@ -135,9 +147,8 @@ static uint16_t pages_in(uint64_t base, uint64_t start, uint64_t end)
 	return (uint16_t)((1U << behind) - (1U << first));
 }
 
-/* @devices: pages that belong to no file, page cache or the like, which in a shared mapping means
- * that they are no memory of the kernel's. */
-static void apply_layout(struct memory *m, struct cluster *c, uint16_t devices)
+/* What belongs to no file is in a shared mapping no memory of the kernel's. */
+static void apply_layout(struct memory *m, struct cluster *c)
 {
 	const struct layout_mapping *mapping = layout_behind(&m->layout, c->base);
 	const struct layout_mapping *end = m->layout.mappings + m->layout.nr;
@@ -147,66 +158,101 @@ static void apply_layout(struct memory *m, struct cluster *c, uint16_t devices)
 		uint16_t pages = pages_in(c->base, mapping->start, mapping->end);
 
 		if (mapping->memory && mapping->read)
-			c->readable |= mapping->shared ? pages & ~devices : pages;
+			c->readable |= mapping->shared ? pages & ~c->devices : pages;
 	}
 }
 
-/* What is there now? @want: the pages that matter. */
-static int look(struct memory *m, struct cluster *c, uint16_t want)
+/* What is there of @pages now, and of those between them? */
+static int look(struct memory *m, struct cluster *c, uint16_t pages)
 {
+	unsigned int first = __builtin_ctz(pages), behind = 32 - __builtin_clz(pages);
 	uint64_t entries[CLUSTER];
-	uint16_t devices = 0;
-	int r = pagemap_read(m->pagemap, c->base >> PAGE_SHIFT, CLUSTER, entries);
+	int r = pagemap_read(m->pagemap, (c->base >> PAGE_SHIFT) + first, behind - first, entries);
 
 	if (r)
 		return r;
-	c->present = c->swapped = 0;
-	for (unsigned int i = 0; i < CLUSTER; i++) {
-		c->present |= pagemap_present(entries[i]) << i;
-		c->swapped |= pagemap_swapped(entries[i]) << i;
-		devices |= (pagemap_present(entries[i]) && !(entries[i] & PAGEMAP_FILE)) << i;
+	for (unsigned int i = first; i < behind; i++) {
+		uint64_t entry = entries[i - first];
+		uint16_t page = 1U << i;
+
+		c->looked |= page;
+		c->present &= ~page;
+		c->swapped &= ~page;
+		c->devices &= ~page;
+		if (pagemap_present(entry))
+			c->present |= page;
+		if (pagemap_swapped(entry))
+			c->swapped |= page;
+		if (pagemap_present(entry) && !(entry & PAGEMAP_FILE))
+			c->devices |= page;
 	}
-	apply_layout(m, c, devices);
-	/* Not mapped or not allowed, or no longer? */
-	if (!m->refreshed && want & ~(c->readable & (c->present | c->swapped))) {
-		r = refresh(m);
-		if (!r)
-			apply_layout(m, c, devices);
-	}
-	return r;
+	apply_layout(m, c);
+	return 0;
 }
 
-static struct cluster *find(struct memory *m, uint64_t base, struct cluster **oldest)
+/* Where the cluster is, if it is. */
+static struct cluster *set_of(struct memory *m, uint64_t base)
 {
 	uint64_t hash = (base / CLUSTER_BYTES) * 0x9e3779b97f4a7c15ULL;
-	struct cluster *set = m->clusters[hash >> 60];
 
-	*oldest = set;
-	for (unsigned int i = 0; i < WAYS; i++) {
-		if (set[i].used && set[i].base == base)
+	return m->clusters[hash >> 61];
+}
+
+static struct cluster *find(struct memory *m, uint64_t base)
+{
+	struct cluster *set = set_of(m, base);
+
+	for (unsigned int i = 0; i < WAYS; i++)
+		if (set[i].base == base && set[i].used)
 			return &set[i];
-		if (set[i].used < (*oldest)->used)
-			*oldest = &set[i];
-	}
 	return NULL;
 }
 
-/* The cluster, looked at in this round; *@fresh: right now. */
-static int get(struct memory *m, uint64_t base, uint16_t want, struct cluster **ret, bool *fresh)
+static bool busy(const struct cluster *c)
 {
-	struct cluster *c, *oldest;
-	int r;
+	return c && __builtin_popcount(c->asked) >= BUSY;
+}
 
-	c = find(m, base, &oldest);
-	*fresh = !c;
-	if (!c) {
-		c = oldest;
-		c->base = base;
-		c->used = c->valid = c->asked = 0;
-		r = look(m, c, want);
-		if (r)
-			return r;
+/* Does a walk through memory pass by? */
+static bool in_walk(struct memory *m, uint64_t base)
+{
+	return busy(find(m, base)) || busy(find(m, base - CLUSTER_BYTES)) ||
+	       busy(find(m, base + CLUSTER_BYTES));
+}
+
+static struct cluster *replace(struct memory *m, uint64_t base)
+{
+	struct cluster *set = set_of(m, base), *oldest = set;
+
+	for (unsigned int i = 1; i < WAYS; i++)
+		if (set[i].used < oldest->used)
+			oldest = &set[i];
+	*oldest = (struct cluster){ .base = base, .data = oldest->data };
+	return oldest;
+}
+
+/* The cluster, of which @want was looked at in this round; *@fresh: what was right now. */
+static int get(struct memory *m, uint64_t base, uint16_t want, struct cluster **ret,
+	       uint16_t *fresh)
+{
+	struct cluster *c = find(m, base);
+	int r = 0;
+
+	if (!c)
+		c = replace(m, base);
+	*fresh = want & ~c->looked;
+	if (*fresh && in_walk(m, base))
+		*fresh = ALL_PAGES;
+	if (*fresh)
+		r = look(m, c, *fresh);
+	/* Not mapped or not allowed, or no longer? */
+	if (!r && !m->refreshed && want & ~(c->readable & (c->present | c->swapped))) {
+		r = refresh(m);
+		if (!r)
+			apply_layout(m, c);
 	}
+	if (r)
+		return r;
 	c->used = ++m->clock;
 	*ret = c;
 	return 0;
@@ -239,30 +285,14 @@ static uint16_t there(const struct cluster *c)
 	return c->present & c->readable;
 }
 
-static bool busy(const struct cluster *c)
-{
-	return c && __builtin_popcount(c->asked) >= BUSY;
-}
-
-/* What to read when @missing are: in a walk through memory all that is there; else no more, for
- * what is read is kept from being swapped out. */
-static uint16_t worth_reading(struct memory *m, const struct cluster *c, uint16_t missing)
-{
-	struct cluster *unused;
-	bool walk = busy(c) || busy(find(m, c->base - CLUSTER_BYTES, &unused)) ||
-		    busy(find(m, c->base + CLUSTER_BYTES, &unused));
-
-	return there(c) & ~c->valid & (walk ? -1 : missing);
-}
-
 /* Sets *@ret to the cluster with the content of the pages @want; else *@bad to the first that is
- * missing. */
+ * missing. Else no more is read than is asked for, for that is kept from being swapped out: but in
+ * a walk all that is there. */
 static int content(struct memory *m, uint64_t base, uint16_t want, struct cluster **ret,
 		   unsigned int *bad)
 {
+	uint16_t missing, fresh;
 	struct cluster *c;
-	uint16_t missing;
-	bool fresh;
 	int r = get(m, base, want, &c, &fresh);
 
 	*bad = 0;
@@ -271,9 +301,12 @@ static int content(struct memory *m, uint64_t base, uint16_t want, struct cluste
 	c->asked |= want;
 	missing = want & ~c->valid;
 	if (missing && !(missing & ~there(c))) {
-		r = fresh ? 0 : look(m, c, missing);
+		uint16_t pages = in_walk(m, base) ? ALL_PAGES & ~c->valid : missing;
+
+		if (pages & ~fresh)
+			r = look(m, c, pages);
 		if (!r)
-			r = fetch(m, c, worth_reading(m, c, missing));
+			r = fetch(m, c, there(c) & pages);
 		if (r)
 			return r;
 		missing = want & ~c->valid;
@@ -297,14 +330,20 @@ int memory_read(struct memory *m, uint64_t address, void *buf, size_t size, uint
 	while (size) {
 		uint64_t base = address & ~(CLUSTER_BYTES - 1), offset = address - base;
 		size_t n = size < CLUSTER_BYTES - offset ? size : CLUSTER_BYTES - offset;
-		struct cluster *c;
-		unsigned int bad;
-		int r = content(m, base, pages_in(base, address, address + n), &c, &bad);
+		uint16_t want = pages_in(base, address, address + n);
+		struct cluster *c = find(m, base);
 
-		if (r == -ENODATA && absent)
-			*absent = base + bad * PAGE_BYTES;
-		if (r)
-			return r;
+		if (!c || want & ~c->valid) {
+			unsigned int bad;
+			int r = content(m, base, want, &c, &bad);
+
+			if (r == -ENODATA && absent)
+				*absent = base + bad * PAGE_BYTES;
+			if (r)
+				return r;
+		}
+		c->asked |= want;
+		c->used = ++m->clock;
 		memcpy(to, c->data + offset, n);
 		to += n;
 		address += n;
@@ -338,63 +377,6 @@ int memory_mapping(struct memory *m, uint64_t address, bool next, struct fp_mapp
 
 /* ---- presence ---- */
 
-/* Bytes that [start, end) has in the page at @page. */
-static uint64_t overlap(uint64_t page, uint64_t start, uint64_t end)
-{
-	uint64_t from = page > start ? page : start;
-	uint64_t to = page + PAGE_BYTES < end ? page + PAGE_BYTES : end;
-
-	return to - from;
-}
-
-static int presence_small(struct memory *m, uint64_t start, uint64_t end, uint64_t *present,
-			  uint64_t *swapped)
-{
-	uint64_t page = start & ~(PAGE_BYTES - 1);
-
-	while (page < end) {
-		uint64_t base = page & ~(CLUSTER_BYTES - 1);
-		uint16_t want = pages_in(base, page, end);
-		struct cluster *c;
-		bool fresh;
-		int r = get(m, base, want, &c, &fresh);
-
-		if (r)
-			return r;
-		for (; page < end && page < base + CLUSTER_BYTES; page += PAGE_BYTES) {
-			unsigned int i = (page - base) >> PAGE_SHIFT;
-
-			if (c->present >> i & 1)
-				*present += overlap(page, start, end);
-			if (c->swapped >> i & 1)
-				*swapped += overlap(page, start, end);
-		}
-	}
-	return 0;
-}
-
-static int presence_large(struct memory *m, uint64_t start, uint64_t end, uint64_t *present,
-			  uint64_t *swapped)
-{
-	uint64_t page = start & ~(PAGE_BYTES - 1), entries[BULK];
-
-	while (page < end) {
-		uint64_t left = (end - page + PAGE_BYTES - 1) >> PAGE_SHIFT;
-		size_t nr = left < BULK ? left : BULK;
-		int r = pagemap_read(m->pagemap, page >> PAGE_SHIFT, nr, entries);
-
-		if (r)
-			return r;
-		for (size_t i = 0; i < nr; i++, page += PAGE_BYTES) {
-			if (pagemap_present(entries[i]))
-				*present += overlap(page, start, end);
-			if (pagemap_swapped(entries[i]))
-				*swapped += overlap(page, start, end);
-		}
-	}
-	return 0;
-}
-
 int memory_presence(struct memory *m, uint64_t base, uint64_t size, uint64_t *present_bytes,
 		    uint64_t *swapped_bytes)
 {
@@ -403,10 +385,7 @@ int memory_presence(struct memory *m, uint64_t base, uint64_t size, uint64_t *pr
 
 	if (size > MEMORY_MAX_PRESENCE || end < base || end > -CLUSTER_BYTES)
 		return -EINVAL;
-	if (size <= 4 * CLUSTER_BYTES)
-		r = presence_small(m, base, end, &present, &swapped);
-	else
-		r = presence_large(m, base, end, &present, &swapped);
+	r = presence_add(&m->presence, m->pagemap, base, end, &present, &swapped);
 	if (r)
 		return r;
 	*present_bytes = present;
@@ -416,12 +395,34 @@ int memory_presence(struct memory *m, uint64_t base, uint64_t size, uint64_t *pr
 
 /* ---- page ages ---- */
 
+/* As the kernel counts. */
+static uint64_t swapped_kb(const struct memory *m)
+{
+	static const char key[] = "\nVmSwap:";
+	char text[4096];
+	ssize_t n = m->status >= 0 ? pread(m->status, text, sizeof(text) - 1, 0) : -1;
+	const char *line;
+
+	text[n > 0 ? n : 0] = '\0';
+	line = strstr(text, key);
+	return line ? strtoull(line + sizeof(key) - 1, NULL, 10) : NOT_KNOWN;
+}
+
+bool memory_swap_moved(const struct memory *m)
+{
+	uint64_t now = swapped_kb(m);
+
+	return now == NOT_KNOWN || now != m->swapped_kb;
+}
+
 int memory_scan(struct memory *m, struct pages_scan *ret)
 {
 	struct pages_range *ranges = NULL;
+	uint64_t before = swapped_kb(m);
 	size_t nr = 0;
 	int r = layout_refresh(&m->layout);
 
+	m->swapped_kb = NOT_KNOWN;
 	m->refreshed = !r;
 	for (size_t i = 0; !r && i < m->layout.nr; i++) {
 		const struct layout_mapping *mapping = &m->layout.mappings[i];
@@ -435,6 +436,8 @@ int memory_scan(struct memory *m, struct pages_scan *ret)
 	if (!r)
 		r = pages_scan(m->pages, ranges, nr, ret);
 	free(ranges);
+	if (!r)
+		m->swapped_kb = before;
 	return r;
 }
 

@@ -40,7 +40,7 @@
 #define MEMORY_MAX_READ (1UL << 20)
 #define MEMORY_MAX_PRESENCE (1UL << 30)
 
-struct memory; /* about 4 MB when in use, and what the scans note: see pages.h */
+struct memory; /* about 2 MB when in use, and what the scans note: see pages.h */
 
 /* 0; -EACCES or -EPERM: not allowed; -ESRCH: no such process, or it has ended. */
 int memory_open(pid_t pid, struct memory **ret);
@@ -70,6 +70,10 @@ int memory_presence(struct memory *memory, uint64_t base, uint64_t size, uint64_
 /* Notes which pages of private memory are swapped out, and since when: pages_scan() over all of it.
  * Reads /proc/PID/maps. */
 int memory_scan(struct memory *memory, struct pages_scan *ret);
+/* May a scan find anything else than the last one? False: as much is swapped out as was then, as
+ * far as the kernel's counter tells; on some kernels it lags, by tens of pages for each CPU. Pages
+ * that came in while as many went out are not seen. */
+bool memory_swap_moved(const struct memory *memory);
 int memory_swapped_out(struct memory *memory, uint64_t page, uint64_t *after_ns,
 		       uint64_t *before_ns); /* pages_swapped_out() */
 void memory_came_in(struct memory *memory, uint64_t page, uint64_t time_ns); /* pages_came_in() */

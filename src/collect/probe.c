@@ -16,6 +16,7 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
+#include "collect/broker.h"
 #include "collect/pages.h"
 #include "faultprof/event.h"
 
@@ -36,6 +37,7 @@ static const struct {
 	[PROBE_PERF_USER] = { "perf events, user", "user-mode faults in the perf tier" },
 	[PROBE_PAGEMAP] = { "pagemap", "present pages, all that is read of a target: objects" },
 	[PROBE_SCAN] = { "PAGEMAP_SCAN", "finds swapped out pages at a tenth of the cost" },
+	[PROBE_MULTI] = { "uprobe.multi", "lets go of allocators at once; else perf events do" },
 };
 
 static struct btf *btf;
@@ -79,6 +81,27 @@ bool probe_tracepoint(const char *name)
 bool probe_function(const char *name)
 {
 	return btf_id(BPF_TRACE_FENTRY, name) > 0;
+}
+
+/* Also in those of its members that have no name. */
+static bool has_member(int id, const char *name)
+{
+	const struct btf_type *type = btf__type_by_id(kernel_btf(), id);
+
+	for (unsigned int i = 0; type && btf_is_composite(type) && i < btf_vlen(type); i++) {
+		const struct btf_member *member = &btf_members(type)[i];
+		const char *known = btf__name_by_offset(kernel_btf(), member->name_off);
+
+		if (*known ? !strcmp(known, name) : has_member((int)member->type, name))
+			return true;
+	}
+	return false;
+}
+
+bool probe_member(const char *type, const char *member)
+{
+	return kernel_btf() &&
+	       has_member(btf__find_by_name_kind(kernel_btf(), type, BTF_KIND_STRUCT), member);
 }
 
 /* Loads a program that does nothing for @function, and attaches it. */
@@ -203,6 +226,7 @@ void probe_run(struct probe *p)
 	p->error[PROBE_PERF_KERNEL] = try_event(-1, false);
 	p->error[PROBE_PERF_USER] = try_event(-1, true);
 	try_pagemap(p);
+	p->error[PROBE_MULTI] = broker_has_multi() ? 0 : ENOTSUP;
 	libbpf_set_print(print);
 }
 
@@ -264,6 +288,8 @@ const char *probe_remedy(enum probe_what what, const struct probe *p)
 	case PROBE_PAGEMAP:
 		return denied ? "run as root, or with CAP_SYS_PTRACE; own targets need neither"
 			      : "use a kernel with CONFIG_PROC_PAGE_MONITOR";
+	case PROBE_MULTI:
+		return p->error[PROBE_BPF] ? "run as root" : "use Linux 6.10 or newer";
 	case PROBE_SCAN:
 		return "use Linux 6.7 or newer";
 	default:

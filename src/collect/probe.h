@@ -20,6 +20,7 @@ enum probe_what {
 	PROBE_PERF_USER,   /* page-fault events in user mode, of own processes */
 	PROBE_PAGEMAP,	   /* which pages of any process are present, which swapped out */
 	PROBE_SCAN,	   /* the ioctl that finds what is swapped out */
+	PROBE_MULTI,	   /* links of uprobes alone */
 	PROBE_NR,
 };
 
@@ -42,6 +43,8 @@ bool probe_tier(const struct probe *probe, enum tier tier); /* does it work? */
 
 /* Does the kernel have this tracepoint for BPF programs? */
 bool probe_tracepoint(const char *name);
+/* Has this struct of the kernel's a member of this name? */
+bool probe_member(const char *type, const char *member);
 /* Has it this function, not inlined, for fentry? Says nothing of whether fentry works. */
 bool probe_function(const char *name);
 

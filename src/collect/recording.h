@@ -61,6 +61,7 @@ struct recording_run {
 	const char *description; /* of the collector */
 	uint32_t kinds, modes;	 /* what was counted, by bits */
 	bool stacks;
+	bool alloc_stacks; /* who allocated what was hit was asked */
 	uint64_t slow_ns;
 	uint64_t begin_ns;	/* CLOCK_MONOTONIC */
 	uint64_t begin_date_ns; /* CLOCK_REALTIME; 0: not known */

@@ -22,11 +22,29 @@ static void put_coordinates(struct bytes *body, const struct fault *fault)
 	bytes_number(body, (unsigned int)fault->mode | (unsigned int)fault->major << 1);
 }
 
+/* Times lie close together: what is told of a bucket is its count, and how far it is from the last
+ * one only when it is not the next. */
+static void put_buckets(struct bytes *body, const uint32_t *bucket)
+{
+	unsigned int nr = 0, next = 0;
+
+	for (unsigned int i = 0; i < FP_STALL_BUCKETS; i++)
+		nr += bucket[i] != 0;
+	bytes_number(body, nr);
+	for (unsigned int i = 0; i < FP_STALL_BUCKETS; i++) {
+		if (!bucket[i])
+			continue;
+		bytes_number(body, (uint64_t)bucket[i] << 1 | (i != next));
+		if (i != next)
+			bytes_number(body, i - next);
+		next = i + 1;
+	}
+}
+
 static int put_counted(struct recording_writer *w, const struct fault *fault)
 {
 	const struct fp_site_value *value = fault->site;
 	struct bytes *body = recording_body(w);
-	unsigned int nr = 0, last = 0;
 	uint64_t site;
 
 	put_coordinates(body, fault);
@@ -37,16 +55,7 @@ static int put_counted(struct recording_writer *w, const struct fault *fault)
 	bytes_number(body, value->untimed);
 	bytes_number(body, value->total_ns);
 	bytes_number(body, value->max_ns);
-	for (unsigned int i = 0; i < FP_STALL_BUCKETS; i++)
-		nr += value->bucket[i] != 0;
-	bytes_number(body, nr);
-	for (unsigned int i = 0; i < FP_STALL_BUCKETS; i++) {
-		if (!value->bucket[i])
-			continue;
-		bytes_number(body, i - last);
-		bytes_number(body, value->bucket[i]);
-		last = i;
-	}
+	put_buckets(body, value->bucket);
 	return recording_emit_body(w, RECORDING_COUNTED);
 }
 
@@ -118,6 +127,12 @@ static void put_answer(struct bytes *body, const struct fault *fault,
 	bytes_number(body, object->connection->waiting_bytes + 1); /* not known: 0 */
 }
 
+static uint64_t stack_of(struct recording_writer *w, const uint64_t *ips, unsigned int nr)
+{
+	put_ips(recording_body(w), ips, nr);
+	return recording_body_number(w, RECORDING_STACK);
+}
+
 static int put_single(struct recording_writer *w, const struct fault *fault,
 		      const struct object_answer *answer)
 {
@@ -125,10 +140,12 @@ static int put_single(struct recording_writer *w, const struct fault *fault,
 	const struct fp_object *object = found ? answer->object : NULL;
 	uint64_t kind = found ? kind_of(w, answer->provider, object->type, object->pool) : 0;
 	uint64_t connection = found ? connection_of(w, object->connection) : 0, stack;
-	struct bytes *body = recording_body(w);
+	uint64_t callers = 0;
+	struct bytes *body;
 
-	put_ips(body, fault->ips, fault->nr_ips);
-	stack = recording_body_number(w, RECORDING_STACK);
+	stack = stack_of(w, fault->ips, fault->nr_ips);
+	if (answer->allocation >= ALLOCATION_CUT)
+		callers = stack_of(w, answer->callers, answer->nr_callers);
 	body = recording_body(w);
 	put_coordinates(body, fault);
 	bytes_signed(body, (int64_t)(fault->time_ns - w->fault_ns));
@@ -139,6 +156,9 @@ static int put_single(struct recording_writer *w, const struct fault *fault,
 	bytes_number(body, stack);
 	bytes_number(body, fault->stack_end);
 	put_answer(body, fault, answer, kind, connection);
+	bytes_number(body, answer->allocation);
+	if (callers)
+		bytes_number(body, callers);
 	w->fault_ns = fault->time_ns;
 	w->address = fault->address;
 	return recording_emit_body(w, RECORDING_FAULT);

@@ -27,6 +27,11 @@ uint64_t parser_number(struct parser *p)
 	return cursor_number(p->body);
 }
 
+uint64_t parser_later(struct parser *p, uint64_t max)
+{
+	return p->body->at < p->body->end ? cursor_bounded(p->body, max) : 0;
+}
+
 uint64_t parser_time(struct parser *p, uint64_t base_ns)
 {
 	uint64_t folded = cursor_number(p->body) - 1;

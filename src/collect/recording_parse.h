@@ -52,6 +52,8 @@ struct parser {
 
 /* The next of the body. What cannot be makes it bad, and gives something that does no harm. */
 uint64_t parser_number(struct parser *parser);
+/* One at most @max that came into the format later: 0 where the body ends before it. */
+uint64_t parser_later(struct parser *parser, uint64_t max);
 uint64_t parser_time(struct parser *parser, uint64_t base_ns);
 const char *parser_text(struct parser *parser); /* NULL: none */
 const char *parser_some_text(struct parser *parser);

@@ -11,21 +11,31 @@
 
 /* ---- faults and what they hit ---- */
 
+static void parse_buckets(struct parser *p, uint32_t *bucket)
+{
+	uint64_t nr = parser_number(p), at = 0;
+
+	for (uint64_t i = 0; !p->body->bad && i < nr; i++) {
+		uint64_t count = cursor_bounded(p->body, (uint64_t)UINT32_MAX << 1 | 1);
+
+		if (count & 1)
+			at += cursor_bounded(p->body, FP_STALL_BUCKETS);
+		if (at < FP_STALL_BUCKETS)
+			bucket[at++] = (uint32_t)(count >> 1);
+		else
+			p->body->bad = true;
+	}
+}
+
 int parse_counted(struct parser *p)
 {
-	uint64_t site = cursor_bounded(p->body, p->index->nr_sites), nr, at = 0;
+	uint64_t site = cursor_bounded(p->body, p->index->nr_sites);
 	struct fp_site_value value = { .untimed = parser_number(p) };
 	struct fault fault;
 
 	value.total_ns = parser_number(p);
 	value.max_ns = parser_number(p);
-	nr = parser_number(p);
-	for (uint64_t i = 0; !p->body->bad && i < nr; i++) {
-		at += cursor_bounded(p->body, FP_STALL_BUCKETS);
-		if (at >= FP_STALL_BUCKETS)
-			return -EBADMSG;
-		value.bucket[at] = (uint32_t)cursor_bounded(p->body, UINT32_MAX);
-	}
+	parse_buckets(p, value.bucket);
 	if (p->body->bad || !site)
 		return -EBADMSG;
 	fault = p->index->sites[site - 1].fault;
@@ -88,6 +98,28 @@ static void parse_answer(struct parser *p, const struct fault *fault, struct obj
 		parse_found(p, fault, answer, object, connection);
 }
 
+static const uint64_t *stack_ips(const struct recording_index *index, uint64_t stack)
+{
+	const struct recorded_stack *recorded = &index->stacks[stack - 1];
+
+	return recorded->nr ? index->ips + recorded->first : NULL;
+}
+
+static void parse_allocation(struct parser *p, struct object_answer *answer)
+{
+	uint64_t stack;
+
+	answer->allocation = (enum allocation_answer)parser_later(p, ALLOCATION_WHOLE);
+	if (answer->allocation < ALLOCATION_CUT)
+		return;
+	stack = cursor_bounded(p->body, p->index->nr_stacks);
+	p->body->bad |= !stack;
+	if (p->body->bad)
+		return;
+	answer->nr_callers = p->index->stacks[stack - 1].nr;
+	answer->callers = stack_ips(p->index, stack);
+}
+
 int parse_fault(struct parser *p)
 {
 	struct recording_index *index = p->index;
@@ -106,10 +138,11 @@ int parse_fault(struct parser *p)
 	stack = cursor_bounded(p->body, index->nr_stacks);
 	fault.stack_end = (enum fp_stack_end)cursor_bounded(p->body, FP_STACK_LOST);
 	parse_answer(p, &fault, &answer, &object, &connection);
+	parse_allocation(p, &answer);
 	if (p->body->bad || !stack)
 		return -EBADMSG;
 	fault.nr_ips = index->stacks[stack - 1].nr;
-	fault.ips = fault.nr_ips ? index->ips + index->stacks[stack - 1].first : NULL;
+	fault.ips = stack_ips(index, stack);
 	return p->visitor->fault ? p->visitor->fault(p->visitor->arg, &fault, &answer) : 0;
 }
 
@@ -170,6 +203,7 @@ int parse_run(struct parser *p)
 	run->begin_ns = parser_number(p);
 	run->begin_date_ns = parser_number(p);
 	run->command = (pid_t)cursor_bounded(p->body, INT_MAX);
+	run->alloc_stacks = parser_later(p, 1);
 	if (p->body->bad || index->has_run)
 		return -EBADMSG;
 	index->has_run = true;

@@ -214,6 +214,7 @@ static int put_run(struct recording_writer *w, const struct recording_run *run)
 	bytes_number(body, run->begin_ns);
 	bytes_number(body, run->begin_date_ns);
 	bytes_number(body, (uint64_t)run->command);
+	bytes_number(body, run->alloc_stacks);
 	return recording_emit_body(w, RECORDING_RUN);
 }
 

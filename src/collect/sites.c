@@ -83,24 +83,27 @@ static int drain_overflow(struct sites *s, uint32_t odd, site_fn fn, void *arg)
 	return r;
 }
 
-int sites_drain(struct sites *s, site_fn fn, void *arg)
+void sites_switch(struct sites *s)
 {
-	uint32_t odd = *s->turn & 1;
-	int r;
-
 	/* Never 0, which is no turn. */
 	__atomic_store_n(s->turn, *s->turn == UINT32_MAX ? 2 : *s->turn + 1, __ATOMIC_SEQ_CST);
 	sites_wait();
-	r = drain_map(s, s->map[odd], fn, arg);
+}
+
+int sites_take(struct sites *s, site_fn fn, void *arg)
+{
+	uint32_t odd = ~*s->turn & 1;
+	int r = drain_map(s, s->map[odd], fn, arg);
+
 	s->used[odd] = 0;
 	return r ? r : drain_overflow(s, odd, fn, arg);
 }
 
-int sites_relieve(struct sites *s, uint64_t added, uint64_t faults, site_fn fn, void *arg)
+bool sites_due(struct sites *s, uint64_t added, uint64_t faults)
 {
 	if (added - s->added <= s->room / 2 && faults - s->faults <= MANY)
-		return 0;
+		return false;
 	s->added = added;
 	s->faults = faults;
-	return sites_drain(s, fn, arg);
+	return true;
 }

@@ -32,11 +32,14 @@ int sites_init(struct sites *sites); /* after the other members are set; 0 or -E
 void sites_release(struct sites *sites);
 /* Until every BPF program that runs now has ended. */
 void sites_wait(void);
-/* Hands on what was counted since the last time, and lets the other map be filled. At the end, when
- * nothing is counted any more, once more. */
-int sites_drain(struct sites *sites, site_fn fn, void *arg);
-/* The same when the map in use is half full, or its counters may overflow. @added, @faults: entries
- * that the kernel side ever added, and faults that it ever counted. */
-int sites_relieve(struct sites *sites, uint64_t added, uint64_t faults, site_fn fn, void *arg);
+/* Is the map in use half full, or may its counters overflow? @added, @faults: entries that the
+ * kernel side ever added, and faults that it ever counted. To be followed by the next two. */
+bool sites_due(struct sites *sites, uint64_t added, uint64_t faults);
+/* Lets the other map be filled. What the kernel side told of before it counted in this one has been
+ * told when this returns. */
+void sites_switch(struct sites *sites);
+/* Hands on what was counted until then. At the end, when nothing is counted any more, both once
+ * more. */
+int sites_take(struct sites *sites, site_fn fn, void *arg);
 
 #endif

@@ -6,13 +6,14 @@ _faultprof() {
 	local kinds='swap-in swap-cache file-read file-map zero cow shmem huge other'
 	local options='--pid --comm --cgroup --duration --output --format --top --kind --mode
 		--no-stacks --no-inherit --slow --tier --provider --alloc-min --alloc-fn
-		--haproxy-socket --sites --ring --probe --verbose --version --help'
+		--alloc-stacks --haproxy-socket --sites --ring --probe --textfile --interval --verbose
+		--version --help'
 	local gate_options='--pid --comm --cgroup --duration --kind --mode --no-inherit --tier --sites --ring
 		--baseline --repeat --work --work-from --per-request --haproxy-socket --verbose --help'
 	local subcommands='record report archive diff gate baseline'
 
 	case ${COMP_WORDS[1]} in
-	record) options="${options/ --probe/} --report" ;;
+	record) options="${options/ --probe --textfile --interval/} --report" ;;
 	report)
 		options='--output --debug-dir --format --top --kind --mode --no-stacks --verbose
 			--help'
@@ -60,7 +61,7 @@ _faultprof() {
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -d -- "${cur:-/sys/fs/cgroup/}")
 		;;
-	-o | --output | --report | --haproxy-socket | --baseline | --work-from)
+	-o | --output | --report | --textfile | --haproxy-socket | --baseline | --work-from)
 		if [[ ${COMP_WORDS[1]} == gate && $prev == --report && $cur != *=* ]]; then
 			compopt -o nospace 2>/dev/null
 			mapfile -t COMPREPLY < <(compgen -S = -W 'github summary gitlab junit json' -- "$cur")
@@ -87,7 +88,7 @@ _faultprof() {
 		mapfile -t COMPREPLY < <(compgen -P "$word" -W 'total major kind symbol' -- "${cur##*,}")
 		;;
 	--repeat | --keep | --work | --budget | --max-ratio | --min-rise | --level | --series) ;;
-	-d | --duration | --top | --slow | --sites | --ring | --alloc-min | --alloc-fn) ;;
+	-d | --duration | --interval | --top | --slow | --sites | --ring | --alloc-min | --alloc-fn) ;;
 	*)
 		if ((COMP_CWORD == 1)); then
 			options+=" $subcommands"

@@ -75,10 +75,12 @@ const char *age_source_name(enum fp_age_source source)
 /* *@ret NULL: there is no room. 0 or -ENOMEM. */
 static int owner_of(struct object_ages *ages, const struct owner_key *key, struct owner **ret)
 {
-	struct owner *owner;
+	struct owner *owner = ages->last;
 
-	HASH_FIND(hh, ages->owners, key, sizeof(*key), owner);
-	*ret = owner;
+	/* The objects of a connection come one after the other. */
+	if (!owner || memcmp(&owner->key, key, sizeof(*key)))
+		HASH_FIND(hh, ages->owners, key, sizeof(*key), owner);
+	ages->last = *ret = owner;
 	if (owner || HASH_COUNT(ages->owners) >= OWNERS_MAX)
 		return 0;
 	owner = calloc(1, sizeof(*owner));
@@ -90,7 +92,7 @@ static int owner_of(struct object_ages *ages, const struct owner_key *key, struc
 		free(owner);
 		return -ENOMEM;
 	}
-	*ret = owner;
+	ages->last = *ret = owner;
 	return 0;
 }
 

@@ -54,7 +54,7 @@ struct object_ages {
 	uint64_t split_ns;	       /* all of the older half are at least so old */
 	uint64_t older, older_hit, younger, younger_hit;
 	struct ratio ratio;   /* share hit among the older to that among the younger */
-	struct owner *owners; /* private */
+	struct owner *owners, *last; /* private */
 };
 
 /* An owner was hit, or (@living) is there at the end. 0 or -ENOMEM. */

@@ -27,6 +27,7 @@ static uint64_t bucket_middle(unsigned int bucket)
 void durations_add(struct durations *durations, uint64_t ns)
 {
 	durations->nr++;
+	durations->total_ns += (double)ns;
 	durations->bucket[bucket_of(ns)]++;
 	if (ns > durations->max_ns)
 		durations->max_ns = ns;
@@ -35,10 +36,21 @@ void durations_add(struct durations *durations, uint64_t ns)
 void durations_merge(struct durations *durations, const struct durations *from)
 {
 	durations->nr += from->nr;
+	durations->total_ns += from->total_ns;
 	for (unsigned int i = 0; i < DURATIONS_BUCKETS; i++)
 		durations->bucket[i] += from->bucket[i];
 	if (from->max_ns > durations->max_ns)
 		durations->max_ns = from->max_ns;
+}
+
+uint64_t durations_below(const struct durations *durations, unsigned int shift)
+{
+	unsigned int end = bucket_of(1ull << shift);
+	uint64_t sum = 0;
+
+	for (unsigned int i = 0; i < end; i++)
+		sum += durations->bucket[i];
+	return sum;
 }
 
 uint64_t durations_quantile(const struct durations *durations, double q)

@@ -11,11 +11,16 @@
 
 struct durations {
 	uint64_t nr, max_ns;
+	double total_ns; /* of many long ones: more than 64 bits hold */
 	uint32_t bucket[DURATIONS_BUCKETS];
 };
 
 void durations_add(struct durations *durations, uint64_t ns);
 void durations_merge(struct durations *durations, const struct durations *from);
+
+/* How many are shorter than 2^@shift ns, exactly: a bucket begins there. @shift: at least
+ * DURATIONS_SHIFT. */
+uint64_t durations_below(const struct durations *durations, unsigned int shift);
 
 /* The @q quantile (0 < q <= 1) in ns, of rank ceil(q * nr): max_ns itself when that is the longest,
  * else within 1/16 (below 8 units: half a unit) of it, and never above max_ns. 0 when there is

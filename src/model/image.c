@@ -68,6 +68,27 @@ struct binary *binary_get(struct binary_table *table, uint64_t device, uint64_t 
 	return binary;
 }
 
+void binary_table_sweep(struct binary_table *table, size_t keep,
+			void (*gone)(void *arg, const struct binary *binary), void *arg)
+{
+	struct binary **link = &table->first;
+	size_t unused = 0;
+
+	for (const struct binary *binary = table->first; binary; binary = binary->next)
+		unused += !binary->mapped;
+	while (unused > keep && *link) {
+		struct binary *binary = *link;
+
+		if (binary->mapped) {
+			link = &binary->next;
+			continue;
+		}
+		*link = binary->next;
+		gone(arg, binary);
+		binary_free(binary);
+	}
+}
+
 void binary_table_release(struct binary_table *table)
 {
 	struct binary *binary;
@@ -96,6 +117,7 @@ void image_free(struct image *image)
 	if (!image)
 		return;
 	free(image->regions);
+	free(image->cgroup);
 	free(image);
 }
 

@@ -17,6 +17,7 @@ struct binary {
 	char *path;		/* as the target sees it; "[vdso]" for the vdso */
 	char *name;		/* last part of path, without " (deleted)"; what reports print */
 	int fd;			/* open for reading, or -1 when it could not be opened */
+	bool mapped;		/* by an image, when binary_table_sweep() is called */
 	char *build_id;		/* hex, as recorded; NULL: none, or the file itself tells */
 	uint64_t size;		/* as recorded, bytes; 0: not known */
 	uint64_t changed_ns;	/* likewise, when its contents changed last */
@@ -30,6 +31,10 @@ struct binary_table {
 /* Finds the binary, or adds it with fd -1. Returns NULL only when out of memory. */
 struct binary *binary_get(struct binary_table *table, uint64_t device, uint64_t inode,
 			  const char *path);
+/* Frees the binaries that are not @mapped, once there are more than @keep of them: @gone is told
+ * first. */
+void binary_table_sweep(struct binary_table *table, size_t keep,
+			void (*gone)(void *arg, const struct binary *binary), void *arg);
 void binary_table_release(struct binary_table *table);
 
 struct region {
@@ -46,10 +51,12 @@ struct image {
 	uint32_t id;
 	uint32_t pid; /* the process it was first seen in */
 	char comm[16];
-	bool forked;		/* more than one process ran it */
-	struct binary *own;	/* the target's own binary; NULL: not known; not owned */
+	char *cgroup;	    /* that its memory is charged to, as "/a/b"; NULL: not known; owned */
+	bool forked;	    /* more than one process ran it */
+	struct binary *own; /* the target's own binary; NULL: not known; not owned */
 	struct region *regions; /* in order of birth */
 	size_t nr_regions;
+	uint64_t swapped_out; /* pages, as far as the collector counts and handed them on */
 	struct image *next;
 };
 

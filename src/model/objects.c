@@ -16,6 +16,7 @@
 #include "model/profile.h"
 
 #define OTHER_KINDS "(other)"
+#define RECENT_KINDS 64
 
 struct kind_entry {
 	struct profile_object object; /* first, and its kind the first of it: what is handed out */
@@ -39,6 +40,7 @@ struct objects_index {
 	size_t nr_provided;
 	struct strings strings;
 	struct kind_entry *kinds;
+	struct profile_object *recent[RECENT_KINDS]; /* by the addresses that its names had */
 	struct connection_entry *connections;
 	uint64_t now_ns; /* of the census */
 };
@@ -75,6 +77,7 @@ void objects_free(struct objects *objects)
 		HASH_DEL(index->connections, connection);
 		free(connection);
 	}
+	allocations_release(&objects->allocations);
 	ages_release(&objects->ages);
 	strings_release(&index->strings);
 	free(index->provided);
@@ -126,24 +129,26 @@ static bool same(const char *a, const char *b)
 	return a == b || (a && b && !strcmp(a, b));
 }
 
+static bool is_kind(const struct object_kind *kind, const char *provider, const char *type,
+		    const char *pool)
+{
+	return same(kind->type, type) && same(kind->pool, pool) && same(kind->provider, provider);
+}
+
 /* With no room for more kinds, none for their names either. NULL: it is a new one. */
 static struct profile_object *object_without_room(const struct objects *objects,
 						  const char *provider, const char *type,
 						  const char *pool)
 {
-	for (size_t i = 0; i < objects->nr_objects; i++) {
-		const struct object_kind *kind = &objects->objects[i]->kind;
-
-		if (same(kind->type, type) && same(kind->pool, pool) &&
-		    same(kind->provider, provider))
+	for (size_t i = 0; i < objects->nr_objects; i++)
+		if (is_kind(&objects->objects[i]->kind, provider, type, pool))
 			return objects->objects[i];
-	}
 	return NULL;
 }
 
 /* NULL only when out of memory. */
-static struct profile_object *object_of(struct objects *objects, const char *provider,
-					const char *type, const char *pool)
+static struct profile_object *object_named(struct objects *objects, const char *provider,
+					   const char *type, const char *pool)
 {
 	struct strings *strings = &objects->index->strings;
 	struct profile_object *object;
@@ -166,6 +171,19 @@ static struct profile_object *object_of(struct objects *objects, const char *pro
 	if (!entry)
 		entry = kind_new(objects, &kind);
 	return entry ? &entry->object : NULL;
+}
+
+/* The same. Names are nearly always constants of their provider; to compare them with what they
+ * were is cheaper than to intern them. */
+static struct profile_object *object_of(struct objects *objects, const char *provider,
+					const char *type, const char *pool)
+{
+	uint64_t hash = ((uintptr_t)type * 31 + (uintptr_t)pool) * 0x9e3779b97f4a7c15ULL;
+	struct profile_object **recent = &objects->index->recent[(hash >> 32) % RECENT_KINDS];
+
+	if (!*recent || !is_kind(&(*recent)->kind, provider, type, pool))
+		*recent = object_named(objects, provider, type, pool);
+	return *recent;
 }
 
 const struct object_kind *profile_object_kind(struct profile *profile, const char *provider,
@@ -448,5 +466,6 @@ void objects_finish(struct objects *objects, uint64_t begin_ns)
 	if (objects->nr_connections)
 		qsort(objects->connections, objects->nr_connections, sizeof(*objects->connections),
 		      connection_compare);
+	allocations_finish(&objects->allocations);
 	ages_compare(&objects->ages, begin_ns, objects->index->now_ns);
 }

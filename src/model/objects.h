@@ -8,6 +8,7 @@
 #define MODEL_OBJECTS_H
 
 #include "model/ages.h"
+#include "model/allocations.h"
 #include "model/durations.h"
 #include "model/fault.h"
 
@@ -29,6 +30,13 @@ enum object_outcome {
 	OBJECT_NONE,   /* in no object that a provider knows */
 };
 
+enum allocation_answer {
+	ALLOCATION_NOT_ASKED,
+	ALLOCATION_UNKNOWN,
+	ALLOCATION_CUT, /* only the first of its callers */
+	ALLOCATION_WHOLE,
+};
+
 /* What was found out about one fault. */
 struct object_answer {
 	bool asked;	      /* else nothing of it means anything */
@@ -36,6 +44,9 @@ struct object_answer {
 	enum object_outcome outcome;
 	const struct fp_object *object;		    /* when it was FOUND */
 	uint64_t swapped_ns, swapped_resolution_ns; /* as profile_add_object() takes them */
+	enum allocation_answer allocation;
+	const uint64_t *callers; /* of its allocator, innermost first; when they are known */
+	unsigned int nr_callers;
 };
 
 /* Living objects, at the end of the run. */
@@ -85,6 +96,7 @@ struct objects {
 	size_t nr_connections;
 	uint64_t unlisted; /* faults of connections that found no room */
 	struct object_ages ages;
+	struct allocations allocations;
 	struct objects_index *index; /* private */
 };
 

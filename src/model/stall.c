@@ -69,6 +69,16 @@ void stall_merge(struct stall *stall, const struct stall *from)
 		stall->bucket[i] += from->bucket[i];
 }
 
+uint64_t stall_below(const struct stall *stall, unsigned int shift)
+{
+	unsigned int end = stall_bucket(1ull << shift);
+	uint64_t sum = 0;
+
+	for (unsigned int i = 0; i < end; i++)
+		sum += stall->bucket[i];
+	return sum;
+}
+
 uint64_t stall_quantile(const struct stall *stall, double q)
 {
 	double exact = q * (double)stall->timed;

@@ -25,6 +25,10 @@ void stall_add_site(struct stall *stall, const struct fp_site_value *value);
 /* Adds @from to @stall. */
 void stall_merge(struct stall *stall, const struct stall *from);
 
+/* How many of the timed faults took less than 2^@shift ns, exactly: a bucket begins there. @shift:
+ * from FP_STALL_MIN_SHIFT to FP_STALL_MIN_SHIFT + FP_STALL_OCTAVES - 1. */
+uint64_t stall_below(const struct stall *stall, unsigned int shift);
+
 /* The @q quantile (0 < q <= 1) in ns: the fault of rank ceil(q * timed), so max_ns itself when that
  * is the slowest, else the middle of its bucket and never above max_ns; 0 with no timed fault. */
 uint64_t stall_quantile(const struct stall *stall, double q);

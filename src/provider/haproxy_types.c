@@ -265,6 +265,24 @@ bool view_inside(struct view *view, const struct view *outer, enum shape shape, 
 	return true;
 }
 
+/* A number of @size bytes. Of constant sizes: for one that varies, a copy is a call. */
+static uint64_t number(const uint8_t *from, uint64_t size)
+{
+	uint64_t value = 0;
+
+	switch (size) {
+	case 8:
+		memcpy(&value, from, 8);
+		break;
+	case 4:
+		memcpy(&value, from, 4);
+		break;
+	default:
+		memcpy(&value, from, size);
+	}
+	return value;
+}
+
 bool view_read(const struct view *view, enum member member, uint64_t *ret)
 {
 	const struct fp_member *m = &view->types->member[member];
@@ -273,7 +291,7 @@ bool view_read(const struct view *view, enum member member, uint64_t *ret)
 	if (!view->base || !m->size || m->size > sizeof(value))
 		return false;
 	if (view->whole)
-		memcpy(&value, view->bytes + m->offset - view->types->low[view->shape], m->size);
+		value = number(view->bytes + m->offset - view->types->low[view->shape], m->size);
 	else if (visit_read(view->visit, view->base + m->offset, &value, m->size))
 		return false;
 	*ret = value;

@@ -18,6 +18,7 @@
 #include "provider/haproxy_walk.h"
 
 #include <netinet/in.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "base/peer.h"
@@ -182,7 +183,7 @@ static void walk_stream(struct walk *w, const struct view *stream, enum side sid
 	uint64_t session =
 		walk_has(w, STREAM_SESSION) ? view_get(stream, STREAM_SESSION) : stream->base;
 	unsigned int nr_ups = w->nr_ups;
-	struct view connection = { .types = &w->h->types };
+	struct view connection;
 	uint64_t other;
 
 	w->silent = side == BACK;
@@ -199,7 +200,7 @@ static void walk_stream(struct walk *w, const struct view *stream, enum side sid
 		know_stream(w, stream);
 		walk_connection(w, &connection, other);
 	} else {
-		if (!other || !walk_connection(w, &connection, other))
+		if (!walk_connection(w, &connection, other))
 			connection.base = 0;
 		know_client(w, session, &connection);
 		know_stream(w, stream);
@@ -304,10 +305,13 @@ static void remember(struct walk *w, unsigned int entry)
 
 void haproxy_visit(void *self, struct visit *visit, unsigned int entry)
 {
-	struct walk w = { .h = self, .visit = visit };
 	enum side side = NO_SIDE;
 	struct view view;
+	struct walk w;
 
+	memset(&w, 0, offsetof(struct walk, ups)); /* of those, there are nr_ups */
+	w.h = self;
+	w.visit = visit;
 	w.others = entry >= w.h->maxsock;
 	w.connection = haproxy_descriptor(w.h, entry);
 	if (!walk_view(&w, &view, SHAPE_CONNECTION, w.connection) ||

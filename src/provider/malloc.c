@@ -4,9 +4,9 @@
  * glibc's, those of jemalloc or tcmalloc, in a library or in the program itself. Where an allocator
  * calls another one for the same object, as operator new does, the object is the outer one's.
  *
- * Left out: posix_memalign, which gives the object through an argument, and what frees by other
- * names than these (sdallocx): such an object is believed to live until its address is given out
- * again.
+ * Names of one function (tcmalloc has up to six) are one allocator, called as the first of them in
+ * the table is. What changes an object where it lies (jemalloc's xallocx) is not watched: the
+ * object keeps the size that it was asked for with.
  */
 #include "provider/malloc.h"
 
@@ -16,34 +16,63 @@
 
 #include "provider/registry.h"
 
-#define SIZE(nr) .size_arg = (nr), .count_arg = -1, .old_arg = -1, .tag_arg = -1
-
-static const struct fp_allocator family[] = {
-	{ .name = "malloc", .alloc = "malloc", .free = "free", SIZE(0) },
-	{ .name = "calloc",
-	  .alloc = "calloc",
-	  .free = "free",
-	  .size_arg = 1,
-	  .count_arg = 0,
-	  .old_arg = -1,
-	  .tag_arg = -1 },
-	{ .name = "realloc",
-	  .alloc = "realloc",
-	  .free = "free",
-	  .size_arg = 1,
-	  .count_arg = -1,
-	  .old_arg = 0,
-	  .tag_arg = -1 },
-	{ .name = "aligned_alloc", .alloc = "aligned_alloc", .free = "free", SIZE(1) },
-	{ .name = "memalign", .alloc = "memalign", .free = "free", SIZE(1) },
-	/* C++, without and with std::nothrow, and what frees them, without and with the size. */
-	{ .name = "operator new", .alloc = "_Znwm", .free = "_ZdlPv", SIZE(0) },
-	{ .name = "operator new", .alloc = "_Znwm", .free = "_ZdlPvm", SIZE(0) },
-	{ .name = "operator new", .alloc = "_ZnwmRKSt9nothrow_t", .free = "_ZdlPv", SIZE(0) },
-	{ .name = "operator new[]", .alloc = "_Znam", .free = "_ZdaPv", SIZE(0) },
-	{ .name = "operator new[]", .alloc = "_Znam", .free = "_ZdaPvm", SIZE(0) },
-	{ .name = "operator new[]", .alloc = "_ZnamRKSt9nothrow_t", .free = "_ZdaPv", SIZE(0) },
+struct pair {
+	const char *called, *alloc, *free;
+	/* Numbers of alloc's arguments: the two factors of the size, the object that it ends, the
+	 * place where it puts the new one, unless it returns it. */
+	signed char size, count, old, result;
 };
+#define NO (-1)
+
+/* clang-format off */
+
+/* Of glibc (and whoever takes its place), and of tcmalloc. */
+#define COMMON(prefix) \
+	{ prefix "malloc", prefix "malloc", prefix "free", 0, NO, NO, NO }, \
+	{ prefix "calloc", prefix "calloc", prefix "free", 1, 0, NO, NO }, \
+	{ prefix "realloc", prefix "realloc", prefix "free", 1, NO, 0, NO }, \
+	{ prefix "memalign", prefix "memalign", prefix "free", 1, NO, NO, NO }, \
+	{ prefix "valloc", prefix "valloc", prefix "free", 0, NO, NO, NO }, \
+	{ prefix "pvalloc", prefix "pvalloc", prefix "free", 0, NO, NO, NO }, \
+	{ prefix "posix_memalign", prefix "posix_memalign", prefix "free", 2, NO, NO, 0 }
+
+#define NEW(called, alloc, free) { called, alloc, free, 0, NO, NO, NO }
+/* An operator and its opposite. The names of the variants are made of parts, and each variant of
+ * the one may end what any of the other has made. */
+#define OPERATOR(called, new, delete, nothrow, aligned, sized) \
+	NEW(called, new, delete), \
+	NEW(called, new nothrow, delete), \
+	NEW(called, new aligned, delete), \
+	NEW(called, new aligned nothrow, delete), \
+	NEW(called, new, delete sized), \
+	NEW(called, new, delete nothrow), \
+	NEW(called, new, delete aligned), \
+	NEW(called, new, delete sized aligned), \
+	NEW(called, new, delete aligned nothrow)
+#define CXX_OPERATOR(called, new, delete) \
+	OPERATOR(called, new, delete, "RKSt9nothrow_t", "St11align_val_t", "m")
+#define TC_OPERATOR(new, delete) OPERATOR(new, new, delete, "_nothrow", "_aligned", "_sized")
+
+static const struct pair family[] = {
+	{ "aligned_alloc", "aligned_alloc", "free", 1, NO, NO, NO },
+	COMMON(""),
+	{ "reallocarray", "reallocarray", "free", 2, 1, 0, NO },
+	CXX_OPERATOR("operator new", "_Znwm", "_ZdlPv"),
+	CXX_OPERATOR("operator new[]", "_Znam", "_ZdaPv"),
+	/* jemalloc */
+	{ "mallocx", "mallocx", "dallocx", 0, NO, NO, NO },
+	{ "mallocx", "mallocx", "sdallocx", 0, NO, NO, NO },
+	{ "rallocx", "rallocx", "dallocx", 1, NO, 0, NO },
+	/* tcmalloc */
+	COMMON("tc_"),
+	{ "tc_malloc", "tc_malloc", "tc_cfree", 0, NO, NO, NO },
+	{ "tc_malloc", "tc_malloc", "tc_free_sized", 0, NO, NO, NO },
+	{ "tc_malloc", "tc_malloc_skip_new_handler", "tc_free", 0, NO, NO, NO },
+	TC_OPERATOR("tc_new", "tc_delete"),
+	TC_OPERATOR("tc_newarray", "tc_deletearray"),
+};
+
+/* clang-format on */
 #define NR (sizeof(family) / sizeof(*family))
 
 static uint64_t min_bytes = 4096;
@@ -62,6 +91,26 @@ struct self {
 	struct fp_allocator family[NR];
 };
 
+static int watch_pair(struct self *self, size_t i)
+{
+	const struct fp_host *host = self->host;
+	const struct pair *pair = &family[i];
+	struct fp_allocator *allocator = &self->family[i];
+
+	*allocator = (struct fp_allocator){
+		.name = pair->called,
+		.alloc = pair->alloc,
+		.free = pair->free,
+		.size_arg = pair->size,
+		.count_arg = pair->count,
+		.old_arg = pair->old,
+		.min_size = min_bytes,
+		.tag_arg = -1,
+	};
+	return pair->result == NO ? host->watch(host, allocator)
+				  : host->watch_result(host, allocator, pair->result);
+}
+
 static int malloc_open(const struct fp_host *host, void **ret)
 {
 	struct self *self = calloc(1, sizeof(*self));
@@ -71,7 +120,6 @@ static int malloc_open(const struct fp_host *host, void **ret)
 	if (!self)
 		return -ENOMEM;
 	self->host = host;
-	memcpy(self->family, family, sizeof(family));
 	/* One that is not there may come with a library that is loaded later. */
 	for (size_t i = 0; (!r || r == -ENOENT) && i < nr_more; i++) {
 		r = host->watch(host, &more[i]);
@@ -83,8 +131,7 @@ static int malloc_open(const struct fp_host *host, void **ret)
 				   more[i].alloc, more[i].free);
 	}
 	for (size_t i = 0; (!r || r == -ENOENT) && i < NR; i++) {
-		self->family[i].min_size = min_bytes;
-		r = host->watch(host, &self->family[i]);
+		r = watch_pair(self, i);
 		watched |= !r;
 	}
 	if (r && r != -ENOENT && r != -ESRCH)
@@ -110,6 +157,17 @@ static bool may_be_heap(const struct fp_host *host, uint64_t address)
 		!strncmp(mapping.name, "[anon", 5));
 }
 
+static struct fp_object object_of(const struct fp_live *live)
+{
+	return (struct fp_object){
+		.type = live->allocator->name,
+		.base = live->base,
+		.size = live->size,
+		.age_source = FP_AGE_ALLOCATED,
+		.born_ns = live->born_ns,
+	};
+}
+
 static int malloc_find(void *arg, uint64_t address, uint64_t time_ns, struct fp_object *ret)
 {
 	struct self *self = arg;
@@ -122,14 +180,29 @@ static int malloc_find(void *arg, uint64_t address, uint64_t time_ns, struct fp_
 		return r;
 	if (live.born_ns > time_ns)
 		return -ENOENT;
-	*ret = (struct fp_object){
-		.type = live.allocator->name,
-		.base = live.base,
-		.size = live.size,
-		.age_source = FP_AGE_ALLOCATED,
-		.born_ns = live.born_ns,
-	};
+	*ret = object_of(&live);
 	return 0;
+}
+
+struct walk {
+	fp_object_fn fn;
+	void *arg;
+};
+
+static int tell(void *arg, const struct fp_live *live)
+{
+	const struct walk *walk = arg;
+	struct fp_object object = object_of(live);
+
+	return walk->fn(walk->arg, &object);
+}
+
+static int malloc_walk(void *arg, fp_object_fn fn, void *fn_arg)
+{
+	struct self *self = arg;
+	struct walk walk = { fn, fn_arg };
+
+	return self->host->walk_live(self->host, tell, &walk);
 }
 
 const struct fp_provider provider_malloc = {
@@ -138,5 +211,6 @@ const struct fp_provider provider_malloc = {
 	.help = "any program: what its allocators returned since the run began",
 	.open = malloc_open,
 	.find = malloc_find,
+	.walk = malloc_walk,
 	.close = free,
 };

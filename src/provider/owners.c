@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * One table for all sizes. An object of up to 2^k bytes is filed once, under k and the number of
- * the 2^k-byte block that it starts in: it ends in that block or the next, so an address is looked
- * for in two blocks of each k in use, however many pages the object spans. A page that a visit
- * waits for is a record like the others, under a k of its own.
- *
  * The records of a root stay in the order in which its visit adds them. A visit that finds what the
  * last one found changes nothing; that makes visiting everything, again and again, cheap.
  */
@@ -14,24 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MIN_CLASS 6
-#define MAX_CLASS 30
-#define WAIT_CLASS 31
+#include "provider/records.h"
+
 #define MAX_OBJECTS 1024 /* of a root */
 #define MAX_WAITS 16	 /* of a root: it is visited again when the first of them comes */
 #define MAX_CHAIN 4096	 /* records of one block that are looked at */
 #define MAX_TRIES 16	 /* roots that are asked about one address */
 #define PAGE_MASK 4095ULL
-
-struct record {
-	uint64_t base;
-	uint32_t size;
-	uint32_t root;
-	uint32_t next, prev; /* in its slot; 0: none */
-	uint32_t sibling;    /* the root's next, or the next free one; 0: none */
-	uint16_t kind;
-	uint8_t class;
-};
 
 struct root {
 	uint32_t first;
@@ -48,11 +32,7 @@ struct owners {
 	void *self;
 	struct root *roots;
 	unsigned int nr_roots;
-	struct record *records; /* the first is not used */
-	uint32_t nr_records, room, unused, nr_free;
-	uint32_t *slots;
-	unsigned int slot_bits;
-	uint32_t in_class[WAIT_CLASS + 1];
+	struct records records;
 	struct kind *kinds;
 	unsigned int nr_kinds;
 	uint32_t clock; /* of visits */
@@ -64,6 +44,8 @@ struct visit {
 	unsigned int root;
 	uint32_t last; /* the youngest record that this visit added or found again */
 	unsigned int nr_objects, nr_waits;
+	uint64_t seen; /* a bit for each base of these, so that most new ones are known as new */
+	bool differs;  /* from the last visit, up to here */
 	bool connected;
 	struct fp_connection connection;
 };
@@ -71,15 +53,19 @@ struct visit {
 int owners_new(const struct fp_host *host, visit_fn fn, void *self, struct owners **ret)
 {
 	struct owners *owners = calloc(1, sizeof(*owners));
+	int r;
 
 	if (!owners)
 		return -ENOMEM;
 	owners->host = host;
 	owners->fn = fn;
 	owners->self = self;
-	owners->nr_records = 1;
-	*ret = owners;
-	return 0;
+	r = records_init(&owners->records);
+	if (r)
+		free(owners);
+	else
+		*ret = owners;
+	return r;
 }
 
 void owners_free(struct owners *owners)
@@ -87,108 +73,16 @@ void owners_free(struct owners *owners)
 	if (!owners)
 		return;
 	free(owners->roots);
-	free(owners->records);
-	free(owners->slots);
+	records_release(&owners->records);
 	free(owners->kinds);
 	free(owners);
 }
 
-/* ---- the table ---- */
-
-static unsigned int class_of(uint32_t size)
-{
-	unsigned int class = size > 1 ? 32 - __builtin_clz(size - 1) : 0;
-
-	return class < MIN_CLASS ? MIN_CLASS : class;
-}
-
-static uint64_t block_of(uint64_t address, unsigned int class)
-{
-	return address >> (class == WAIT_CLASS ? 12 : class);
-}
-
-static uint32_t *slot_of(const struct owners *owners, uint64_t block, unsigned int class)
-{
-	uint64_t hash = (block * 32 + class) * 0x9e3779b97f4a7c15ULL;
-
-	return &owners->slots[hash >> (64 - owners->slot_bits)];
-}
-
-static void link_record(struct owners *owners, uint32_t index)
-{
-	struct record *record = &owners->records[index];
-	uint32_t *slot = slot_of(owners, block_of(record->base, record->class), record->class);
-
-	record->prev = 0;
-	record->next = *slot;
-	if (*slot)
-		owners->records[*slot].prev = index;
-	*slot = index;
-}
-
-static int more_slots(struct owners *owners)
-{
-	unsigned int bits = owners->slots ? owners->slot_bits + 1 : 10;
-	uint32_t *fresh = calloc(1U << bits, sizeof(*fresh));
-
-	if (!fresh)
-		return -ENOMEM;
-	free(owners->slots);
-	owners->slots = fresh;
-	owners->slot_bits = bits;
-	for (uint32_t i = 1; i < owners->nr_records; i++)
-		if (owners->records[i].size)
-			link_record(owners, i);
-	return 0;
-}
-
-/* Room for one more; what grows by a quarter wastes little. */
-static int new_record(struct owners *owners, uint32_t *ret)
-{
-	if (owners->nr_records - owners->nr_free >= 1U << owners->slot_bits || !owners->slots)
-		if (more_slots(owners))
-			return -ENOMEM;
-	if (owners->unused) {
-		*ret = owners->unused;
-		owners->unused = owners->records[*ret].sibling;
-		owners->nr_free--;
-		return 0;
-	}
-	if (owners->nr_records >= owners->room) {
-		uint32_t room = owners->room + owners->room / 4 + 1024;
-		struct record *fresh =
-			reallocarray(owners->records, room, sizeof(*owners->records));
-
-		if (!fresh)
-			return -ENOMEM;
-		owners->records = fresh;
-		owners->room = room;
-	}
-	*ret = owners->nr_records++;
-	return 0;
-}
-
-static void drop_record(struct owners *owners, uint32_t index)
-{
-	struct record *record = &owners->records[index];
-
-	if (record->prev)
-		owners->records[record->prev].next = record->next;
-	else
-		*slot_of(owners, block_of(record->base, record->class), record->class) =
-			record->next;
-	if (record->next)
-		owners->records[record->next].prev = record->prev;
-	owners->in_class[record->class]--;
-	record->size = 0;
-	record->sibling = owners->unused;
-	owners->unused = index;
-	owners->nr_free++;
-}
+/* ---- what a root has ---- */
 
 static uint32_t *link_after(struct owners *owners, unsigned int root, uint32_t last)
 {
-	return last ? &owners->records[last].sibling : &owners->roots[root].first;
+	return last ? &owners->records.at[last].sibling : &owners->roots[root].first;
 }
 
 /* Forgets what the root has beyond @last (0: all). */
@@ -196,10 +90,13 @@ static void cut(struct owners *owners, unsigned int root, uint32_t last)
 {
 	uint32_t next, index = *link_after(owners, root, last);
 
+	if (!index)
+		return;
+	records_file(&owners->records);
 	*link_after(owners, root, last) = 0;
 	for (; index; index = next) {
-		next = owners->records[index].sibling;
-		drop_record(owners, index);
+		next = owners->records.at[index].sibling;
+		records_drop(&owners->records, index);
 	}
 }
 
@@ -223,42 +120,66 @@ int owners_resize(struct owners *owners, unsigned int nr)
 
 /* ---- visits ---- */
 
+static uint64_t seen_bit(uint64_t base)
+{
+	return 1ULL << (base * 0x9e3779b97f4a7c15ULL >> 58);
+}
+
 /* Appends to what this visit has found, or finds that the last one had it at the same place. */
 static int append(struct visit *visit, uint64_t base, uint32_t size, unsigned int kind,
 		  unsigned int class)
 {
 	struct owners *owners = visit->owners;
 	uint32_t index = *link_after(owners, visit->root, visit->last), fresh;
-	const struct record *old = index ? &owners->records[index] : NULL;
+	const struct record *old = index ? &owners->records.at[index] : NULL;
 
+	visit->seen |= seen_bit(base);
 	if (old && old->base == base && old->size == size && old->kind == kind &&
 	    old->class == class) {
 		visit->last = index;
 		return 0;
 	}
-	if (new_record(owners, &fresh))
+	if (records_add(&owners->records,
+			&(struct record){ .base = base,
+					  .size = size,
+					  .root = visit->root,
+					  .sibling = index,
+					  .kind = kind,
+					  .class = class },
+			&fresh))
 		return -ENOMEM;
-	owners->records[fresh] = (struct record){ .base = base,
-						  .size = size,
-						  .root = visit->root,
-						  .sibling = index,
-						  .kind = kind,
-						  .class = class };
-	link_record(owners, fresh);
 	*link_after(owners, visit->root, visit->last) = fresh;
-	owners->in_class[class]++;
 	visit->last = fresh;
+	visit->differs = true;
 	return 0;
+}
+
+/* Is it what the last visit found here, after all the same? Nearly always, and soon known. */
+static bool confirm(struct visit *visit, const char *type, const char *pool, uint64_t base,
+		    uint64_t size)
+{
+	const struct owners *owners = visit->owners;
+	uint32_t index = *link_after(visit->owners, visit->root, visit->last);
+	const struct record *old = &owners->records.at[index];
+
+	if (visit->differs || !index || old->base != base || old->size != size ||
+	    old->class == WAIT_CLASS || owners->kinds[old->kind].type != type ||
+	    owners->kinds[old->kind].pool != pool)
+		return false;
+	visit->seen |= seen_bit(base);
+	visit->last = index;
+	visit->nr_objects++;
+	return true;
 }
 
 /* Has this visit come across the same already? */
 static bool repeated(const struct visit *visit, uint64_t base, unsigned int class)
 {
 	const struct owners *owners = visit->owners;
-	uint32_t index = visit->last ? owners->roots[visit->root].first : 0;
+	uint32_t index = visit->seen & seen_bit(base) ? owners->roots[visit->root].first : 0;
 
-	for (; index; index = owners->records[index].sibling) {
-		const struct record *record = &owners->records[index];
+	for (; index; index = owners->records.at[index].sibling) {
+		const struct record *record = &owners->records.at[index];
 
 		if (record->base == base && (record->class == WAIT_CLASS) == (class == WAIT_CLASS))
 			return true;
@@ -296,13 +217,13 @@ int visit_object(struct visit *visit, const char *type, const char *pool, uint64
 
 	if (!size || size > 1U << MAX_CLASS || base + size < base)
 		return -EINVAL;
-	if (repeated(visit, base, class_of(size)))
+	if (confirm(visit, type, pool, base, size) || repeated(visit, base, records_class(size)))
 		return 0;
 	if (visit->nr_objects >= MAX_OBJECTS)
 		return -ENOSPC;
 	r = kind_of(visit->owners, type, pool, &kind);
 	if (!r)
-		r = append(visit, base, size, kind, class_of(size));
+		r = append(visit, base, size, kind, records_class(size));
 	visit->nr_objects += !r;
 	return r;
 }
@@ -362,21 +283,23 @@ void owners_visit_all(struct owners *owners)
 {
 	for (unsigned int i = 0; i < owners->nr_roots; i++)
 		owners_visit(owners, i);
+	records_file(&owners->records);
 }
 
 void owners_present(struct owners *owners, uint64_t page)
 {
-	uint32_t *waiting, nr = 0, index, waits = owners->in_class[WAIT_CLASS];
+	uint32_t *waiting, nr = 0, index, waits = owners->records.in_class[WAIT_CLASS];
 
 	page &= ~PAGE_MASK;
+	records_file(&owners->records);
 	waiting = waits ? reallocarray(NULL, waits, sizeof(*waiting)) : NULL;
 	if (!waiting)
 		return; /* without memory, the next visit of all will do */
-	for (index = *slot_of(owners, block_of(page, WAIT_CLASS), WAIT_CLASS); index;
-	     index = owners->records[index].next)
-		if (owners->records[index].class == WAIT_CLASS &&
-		    owners->records[index].base == page)
-			waiting[nr++] = owners->records[index].root;
+	for (index = records_in(&owners->records, records_block(page, WAIT_CLASS), WAIT_CLASS);
+	     index; index = owners->records.at[index].next)
+		if (owners->records.at[index].class == WAIT_CLASS &&
+		    owners->records.at[index].base == page)
+			waiting[nr++] = owners->records.at[index].root;
 	for (uint32_t i = 0; i < nr; i++)
 		owners_visit(owners, waiting[i]);
 	free(waiting);
@@ -414,22 +337,22 @@ static uint32_t claim(const struct owners *owners, uint64_t address, uint32_t si
 	uint32_t best = 0, index;
 
 	for (unsigned int class = MIN_CLASS; class <= MAX_CLASS; class ++) {
-		if (!owners->in_class[class])
+		if (!owners->records.in_class[class])
 			continue;
 		for (unsigned int back = 0; back < 2; back++) {
-			uint64_t block = block_of(address, class) - back;
+			uint64_t block = records_block(address, class) - back;
 			unsigned int steps = 0;
 
-			for (index = *slot_of(owners, block, class); index && steps < MAX_CHAIN;
-			     index = owners->records[index].next, steps++) {
-				const struct record *record = &owners->records[index];
+			for (index = records_in(&owners->records, block, class);
+			     index && steps < MAX_CHAIN;
+			     index = owners->records.at[index].next, steps++) {
+				const struct record *record = &owners->records.at[index];
 				uint32_t when = owners->roots[record->root].visited;
 
 				if (covers(record, address) && (int32_t)(when - since) <= 0 &&
 				    (!best ||
-				     (int32_t)(when -
-					       owners->roots[owners->records[best].root].visited) >
-					     0))
+				     (int32_t)(when - owners->roots[owners->records.at[best].root]
+							      .visited) > 0))
 					best = index;
 			}
 		}
@@ -444,13 +367,14 @@ int owners_find(struct owners *owners, uint64_t address, uint64_t time_ns, struc
 	struct visit visit;
 
 	for (unsigned int i = 0; i < MAX_TRIES; i++) {
+		records_file(&owners->records);
 		index = claim(owners, address, since);
 		if (!index)
 			break;
-		visit_root(owners, owners->records[index].root, &visit);
+		visit_root(owners, owners->records.at[index].root, &visit);
 		index = owners->roots[visit.root].first;
-		while (index && !covers(&owners->records[index], address))
-			index = owners->records[index].sibling;
+		while (index && !covers(&owners->records.at[index], address))
+			index = owners->records.at[index].sibling;
 		if (!index)
 			continue;
 		if (visit.connection.born_ns > time_ns + visit.connection.resolution_ns) {
@@ -462,32 +386,14 @@ int owners_find(struct owners *owners, uint64_t address, uint64_t time_ns, struc
 			return -ENODATA;
 		/* One that cannot say how old it is may share the object with one that can. */
 		if (!found || (!aged && visit.connection.born_ns))
-			fill_object(owners, &owners->records[index], &visit, &owners->found, ret);
+			fill_object(owners, &owners->records.at[index], &visit, &owners->found,
+				    ret);
 		found = true;
 		aged |= visit.connection.born_ns != 0;
 	}
 	if (found)
 		return younger ? -ENODATA : 0;
-	return owners->in_class[WAIT_CLASS] && !younger ? -ENODATA : -ENOENT;
-}
-
-/* Has a root before this one, visited a moment ago, told of the same object? */
-static bool told(const struct owners *owners, const struct record *record)
-{
-	uint64_t block = block_of(record->base, record->class);
-	uint32_t index = *slot_of(owners, block, record->class);
-	unsigned int steps = 0;
-
-	for (; index; index = owners->records[index].next) {
-		const struct record *other = &owners->records[index];
-
-		if (++steps > MAX_CHAIN / 16)
-			return true;
-		if (other->base == record->base && other->class == record->class &&
-		    other->root < record->root)
-			return true;
-	}
-	return false;
+	return owners->records.in_class[WAIT_CLASS] && !younger ? -ENODATA : -ENOENT;
 }
 
 int owners_walk(struct owners *owners, fp_object_fn fn, void *arg)
@@ -498,11 +404,13 @@ int owners_walk(struct owners *owners, fp_object_fn fn, void *arg)
 
 	for (unsigned int i = 0; !r && i < owners->nr_roots; i++) {
 		visit_root(owners, i, &visit);
+		records_choose(&owners->records);
 		for (uint32_t index = owners->roots[i].first; !r && index;
-		     index = owners->records[index].sibling) {
-			const struct record *record = &owners->records[index];
+		     index = owners->records.at[index].sibling) {
+			const struct record *record = &owners->records.at[index];
 
-			if (record->class == WAIT_CLASS || told(owners, record))
+			/* A root before this one, visited a moment ago, may have told of it. */
+			if (!record->tells)
 				continue;
 			fill_object(owners, record, &visit, &owners->found, &object);
 			r = fn(arg, &object);

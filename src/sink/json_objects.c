@@ -171,6 +171,51 @@ static json_t *ages_json(const struct object_ages *ages)
 	/* clang-format on */
 }
 
+static json_t *allocation_json(const struct profile *profile, const struct profile_allocation *site)
+{
+	json_t *frames = json_array();
+
+	for (unsigned int i = 0; frames && i < site->nr_frames; i++)
+		if (json_array_append_new(frames, text_json(site->frames[i]))) {
+			json_decref(frames);
+			frames = NULL;
+		}
+	/* clang-format off */
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:f, s:o}",
+			 "provider", text_json(site->kind->provider),
+			 "type", text_json(site->kind->type),
+			 "pool", text_json(site->kind->pool),
+			 "frames", frames,
+			 "faults", count_json(site->faults),
+			 "percent", percent(site->faults, profile->objects->addressed),
+			 "stall_ns", count_if(profile->stall_known && site->timed, site->stall_ns));
+	/* clang-format on */
+}
+
+/* Null when nobody asked. */
+static json_t *allocation_faults_json(const struct allocations *a)
+{
+	if (!a->known)
+		return json_null();
+	return json_pack("{s:o, s:o, s:o, s:o}", "faults", count_json(a->faults), "cut",
+			 count_json(a->cut), "unknown", count_json(a->unknown), "unlisted",
+			 count_json(a->unlisted));
+}
+
+static int put_allocations_json(const struct profile *profile, const struct sink_options *options,
+				FILE *out)
+{
+	const struct allocations *a = &profile->objects->allocations;
+	size_t nr = rows_of(options, a->nr_sites);
+	struct array array = begin_array(out, "allocations");
+	int ret = 0;
+
+	for (size_t i = 0; !ret && i < nr; i++)
+		ret = put_row(&array, allocation_json(profile, a->sites[i]));
+	end_array(&array);
+	return ret ? ret : put_key(out, "allocation_faults", allocation_faults_json(a));
+}
+
 int put_objects_json(const struct profile *profile, const struct sink_options *options, FILE *out)
 {
 	const struct objects *objects = profile->objects;
@@ -195,5 +240,6 @@ int put_objects_json(const struct profile *profile, const struct sink_options *o
 		if (objects->objects[i]->census.objects)
 			ret = put_row(&array, census_json(objects->objects[i]));
 	end_array(&array);
-	return ret ? ret : put_key(out, "object_ages", ages_json(&objects->ages));
+	ret = ret ? ret : put_key(out, "object_ages", ages_json(&objects->ages));
+	return ret ? ret : put_allocations_json(profile, options, out);
 }

@@ -43,6 +43,9 @@ void put_wrapped(FILE *out, const char *text, size_t indent);
 __attribute__((format(printf, 3, 4))) void put_line(FILE *out, size_t indent, const char *format,
 						    ...);
 void put_title(const struct report *report, const char *title);
+/* "inner < caller < …" of frames that begin with the outermost: lines broken between frames, never
+ * in one. */
+void put_call_chain(FILE *out, const char *const *frames, unsigned int nr);
 
 /* The parts. */
 int put_header(const struct report *report, const struct stall *all); /* 0 or -ENOMEM */

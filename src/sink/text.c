@@ -49,15 +49,15 @@ static void put_kinds(const struct report *report, const struct stall *all)
 	put_kind(report, all);
 }
 
-/* Broken between frames, never in one: a frame that is too long for a line is elided. */
-static void put_frames(FILE *out, const struct profile_stack *stack)
+/* A frame that is too long for a line is elided. */
+void put_call_chain(FILE *out, const char *const *frames, unsigned int nr)
 {
 	const size_t indent = 8;
 	size_t column = 0;
 
-	for (unsigned int i = stack->nr_frames; i--;) {
+	for (unsigned int i = nr; i--;) {
 		char name[CELL];
-		size_t columns = text_fit(name, stack->frames[i], WIDTH - indent - strlen("< "));
+		size_t columns = text_fit(name, frames[i], WIDTH - indent - strlen("< "));
 
 		if (!column || column + strlen(" < ") + columns > WIDTH) {
 			fprintf(out, "%s%*s%s", column ? "\n" : "", (int)indent, "",
@@ -98,7 +98,7 @@ static void put_stacks(const struct report *report)
 			text_count(stack->faults).text, stack->faults == 1 ? "" : "s",
 			stall_cell(known, stack->stall_ns).text, kind_color(report, stack->kind),
 			kind_name(stack->kind), kind_plain(report, stack->kind), comm);
-		put_frames(report->out, stack);
+		put_call_chain(report->out, stack->frames, stack->nr_frames);
 	}
 	if (rows < profile->nr_stacks)
 		put_line(report->out, 4,

@@ -8,6 +8,7 @@
 
 #define MIN_FAULTS 6
 #define NR_SYMBOLS 10
+#define NR_ALLOCATIONS 10
 #define SHARES 4 /* kinds of object named on a symbol's line */
 #define MAX_SYMBOL 32
 
@@ -324,6 +325,49 @@ static void put_symbol_objects(const struct report *report)
 	free(shares);
 }
 
+/* ---- who allocated it ---- */
+
+static void put_allocation(const struct report *report, const struct profile_allocation *site)
+{
+	bool known = report->profile->stall_known && site->timed;
+
+	fprintf(report->out, "  %s fault%s, %.1f %%, stalled %s, ", text_count(site->faults).text,
+		site->faults == 1 ? "" : "s",
+		percent_of(site->faults, report->profile->objects->addressed),
+		stall_cell(known, site->stall_ns).text);
+	put_name(report, site->kind, WIDTH / 2);
+	put_call_chain(report->out, site->frames, site->nr_frames);
+}
+
+static void put_allocations(const struct report *report)
+{
+	const struct allocations *a = &report->profile->objects->allocations;
+	size_t rows = a->nr_sites, top = report->options->top;
+	uint64_t shown = 0;
+
+	if (!a->faults && !a->unknown)
+		return;
+	if (top && rows > (top < NR_ALLOCATIONS ? top : NR_ALLOCATIONS))
+		rows = top < NR_ALLOCATIONS ? top : NR_ALLOCATIONS;
+	put_title(report, "Who allocated what was hit (object: who called its allocator < caller)");
+	for (size_t i = 0; i < rows; i++) {
+		put_allocation(report, a->sites[i]);
+		shown += a->sites[i]->faults;
+	}
+	if (rows < a->nr_sites)
+		put_line(report->out, 4, "  (… %s more, %s of these %s faults; --top 0 shows all)",
+			 text_count(a->nr_sites - rows).text, text_count(a->faults - shown).text,
+			 text_count(a->faults).text);
+	if (a->cut)
+		put_line(report->out, 4, "  of %s faults, outer callers are not known",
+			 text_count(a->cut).text);
+	if (a->unknown)
+		put_line(report->out, 4,
+			 "  %s more hit what was allocated before all was set up, or without room "
+			 "for its stack",
+			 text_count(a->unknown).text);
+}
+
 /* ---- what lives ---- */
 
 static void put_census(const struct report *report)
@@ -443,6 +487,7 @@ void put_objects(const struct report *report)
 	if (objects->addressed) {
 		put_by_object(report);
 		put_symbol_objects(report);
+		put_allocations(report);
 	}
 	put_census(report);
 	put_age_bands(report);

@@ -114,6 +114,36 @@ static int resolve_entry(struct symbolizer *symbolizer, const struct tally_entry
 	return profile_add(profile, &fault);
 }
 
+/* 0 or -ENOMEM. */
+static int resolve_allocation(struct symbolizer *symbolizer, const struct tally_entry *entry,
+			      struct frames *frames, struct allocations *allocations)
+{
+	const struct tally_key *key = &entry->key;
+	char unnamed[MAX_FRAMES][64];
+	const char *names[MAX_FRAMES];
+	struct stall stall;
+
+	frames->nr = 0;
+	for (unsigned int i = 0; i < key->nr_ips; i++)
+		add_frames(symbolizer, key->image, entry->time_ns, key->ip[i], true, frames);
+	for (unsigned int i = 0; i < frames->nr; i++)
+		names[i] = frame_name(&frames->frame[i], unnamed[i], sizeof(unnamed[i]));
+	tally_stall(entry, &stall);
+	return allocations_add(allocations, key->object, names, frames->nr, &stall);
+}
+
+int resolve_allocations(struct symbolizer *symbolizer, const struct tally *tally,
+			struct allocations *allocations)
+{
+	struct frames *frames = calloc(1, sizeof(*frames));
+	int r = frames ? 0 : -ENOMEM;
+
+	for (const struct tally_entry *entry = tally->first; !r && entry; entry = entry->hh.next)
+		r = resolve_allocation(symbolizer, entry, frames, allocations);
+	free(frames);
+	return r;
+}
+
 int resolve_tally(struct symbolizer *symbolizer, const struct tally *tally, struct profile *profile)
 {
 	struct frames *frames = calloc(1, sizeof(*frames));

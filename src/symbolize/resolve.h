@@ -17,4 +17,8 @@ bool resolve_owner(const struct image *image, uint64_t time_ns, enum fp_mode mod
 int resolve_tally(struct symbolizer *symbolizer, const struct tally *tally,
 		  struct profile *profile);
 
+/* The same with stacks of allocations: callers of allocators, all of them return addresses. */
+int resolve_allocations(struct symbolizer *symbolizer, const struct tally *tally,
+			struct allocations *allocations);
+
 #endif

@@ -73,6 +73,34 @@ void symbolizer_free(struct symbolizer *symbolizer)
 	free(symbolizer);
 }
 
+static struct module_key key_of(const struct binary *binary)
+{
+	struct module_key key = { .device = binary->device, .inode = binary->inode };
+
+	if (!key.device && !key.inode)
+		key.unique = (uintptr_t)binary;
+	return key;
+}
+
+void symbolizer_forget(struct symbolizer *symbolizer, const struct binary *binary)
+{
+	const struct module_key key = key_of(binary);
+	struct module *module, *other;
+
+	HASH_FIND(hh, symbolizer->modules, &key, sizeof(key), module);
+	if (!module)
+		return;
+	/* Its copies open their own file when they are asked again. */
+	for (other = symbolizer->modules; other; other = other->hh.next) {
+		if (other->same == module) {
+			other->same = NULL;
+			other->elf_tried = false;
+		}
+	}
+	HASH_DEL(symbolizer->modules, module);
+	module_free(module);
+}
+
 static struct module *module_new(struct symbolizer *symbolizer, const struct module_key *key,
 				 const struct binary *binary)
 {
@@ -117,11 +145,9 @@ static void find_copy(const struct symbolizer *symbolizer, struct module *module
 
 struct module *symbolizer_module(struct symbolizer *symbolizer, const struct binary *binary)
 {
-	struct module_key key = { .device = binary->device, .inode = binary->inode };
+	const struct module_key key = key_of(binary);
 	struct module *module;
 
-	if (!key.device && !key.inode)
-		key.unique = (uintptr_t)binary;
 	HASH_FIND(hh, symbolizer->modules, &key, sizeof(key), module);
 	if (!module)
 		module = module_new(symbolizer, &key, binary);

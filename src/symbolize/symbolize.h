@@ -12,6 +12,9 @@ struct symbolizer;
 
 int symbolizer_new(struct symbolizer **ret);
 void symbolizer_free(struct symbolizer *symbolizer);
+/* @binary will be asked about no more: what was read of it is freed. Names that were handed out
+ * stay. */
+void symbolizer_forget(struct symbolizer *symbolizer, const struct binary *binary);
 /* Before the first name is asked for: debug information may be there, too, by build ID. @directory
  * stays the caller's; NULL: nowhere. */
 void symbolizer_set_debug_dir(struct symbolizer *symbolizer, const char *directory);

@@ -6,12 +6,12 @@
  *   functions         name and address of each allocator and of each free
  *   churn N THREADS   N random steps in each of that many new threads, one after another by twos
  *   list              what lives: name of its allocator, base, size, before and after (ns)
- *   hold N SIZE HOW   that many, by the allocator of that name (malloc unless given)
- *   touch             writes to each whole page of what lives: how many, and the age of the oldest
- *                     and of the youngest object then, in ns
+ *   hold N SIZE NAME  that many, by the allocator of that name (malloc unless there is one)
+ *   touch             writes to each whole page of what lives: "all", how many, and the age of the
+ *                     oldest and of the youngest object then, in ns; the same by name of allocator
  *   drop              frees all
  *   jump N            begins N allocations that end by longjmp
- *   fail              a realloc that fails; a realloc to nothing
+ *   fail              a realloc and a posix_memalign that fail; a realloc to nothing
  *   fork              a child that allocates and frees, and ends
  *   exec              this program anew
  *   pace N SIZE       N times malloc and free: ns for a pair
@@ -20,6 +20,7 @@
 #include <malloc.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,20 +31,109 @@
 #include <unistd.h>
 
 #define HEADER 64
+#define ALIGNMENT 64
 #define SLOTS 400000
 
-struct object {
-	void *base;
-	uint64_t size, before_ns, after_ns;
-	int how;
+/* What may be given back by what, and (PLAIN, FLAGS) made larger. */
+enum family { PLAIN, NEW, ARRAY, NEW_ALIGNED, ARRAY_ALIGNED, FLAGS, POOL };
+
+/* Arguments by letter: s size, w size in whole pages, n how many (of 8 bytes), a alignment, r where
+ * to put the result, o old object, p object, 0 nothing. */
+struct function {
+	const char *name, *arguments;
+	enum family family;
+	uintptr_t address; /* 0: there is none */
 };
 
-enum { MALLOC, CALLOC, REALLOC, MEMALIGN, ALIGNED, NEW, NEW_ARRAY, POOL, NR_HOW };
-static const char *const names[] = { "malloc",	      "calloc", "realloc", "memalign",
-				     "aligned_alloc", "_Znwm",	"_Znam",   "pool_alloc" };
+#define C(name, arguments)                                 \
+	{                                                  \
+#name, arguments, PLAIN, (uintptr_t)(name) \
+	}
 
-static void *(*new_one)(size_t), *(*new_array)(size_t);
-static void (*delete_one)(void *), (*delete_array)(void *);
+/* An allocator of the program's own, on top of malloc. With @jump it does not return. */
+__attribute__((noinline)) void *pool_alloc(int jump, size_t size);
+__attribute__((noinline)) void pool_free(int unused, void *object);
+
+static struct function makers[] = {
+	C(malloc, "s"),
+	C(calloc, "ns"),
+	C(realloc, "os"),
+	C(reallocarray, "ons"),
+	C(memalign, "as"),
+	C(aligned_alloc, "as"),
+	C(valloc, "s"),
+	C(pvalloc, "w"),
+	C(posix_memalign, "ras"),
+	{ "_Znwm", "s", NEW, 0 },
+	{ "_ZnwmRKSt9nothrow_t", "s0", NEW, 0 },
+	{ "_ZnwmSt11align_val_t", "sa", NEW_ALIGNED, 0 },
+	{ "_ZnwmSt11align_val_tRKSt9nothrow_t", "sa0", NEW_ALIGNED, 0 },
+	{ "_Znam", "s", ARRAY, 0 },
+	{ "_ZnamRKSt9nothrow_t", "s0", ARRAY, 0 },
+	{ "_ZnamSt11align_val_t", "sa", ARRAY_ALIGNED, 0 },
+	{ "_ZnamSt11align_val_tRKSt9nothrow_t", "sa0", ARRAY_ALIGNED, 0 },
+	{ "mallocx", "s0", FLAGS, 0 },
+	{ "rallocx", "os0", FLAGS, 0 },
+	{ "tc_malloc", "s", PLAIN, 0 },
+	{ "tc_malloc_skip_new_handler", "s", PLAIN, 0 },
+	{ "tc_calloc", "ns", PLAIN, 0 },
+	{ "tc_realloc", "os", PLAIN, 0 },
+	{ "tc_memalign", "as", PLAIN, 0 },
+	{ "tc_valloc", "s", PLAIN, 0 },
+	{ "tc_pvalloc", "w", PLAIN, 0 },
+	{ "tc_posix_memalign", "ras", PLAIN, 0 },
+	{ "tc_new", "s", NEW, 0 },
+	{ "tc_new_nothrow", "s0", NEW, 0 },
+	{ "tc_new_aligned", "sa", NEW_ALIGNED, 0 },
+	{ "tc_new_aligned_nothrow", "sa0", NEW_ALIGNED, 0 },
+	{ "tc_newarray", "s", ARRAY, 0 },
+	{ "tc_newarray_nothrow", "s0", ARRAY, 0 },
+	{ "tc_newarray_aligned", "sa", ARRAY_ALIGNED, 0 },
+	{ "tc_newarray_aligned_nothrow", "sa0", ARRAY_ALIGNED, 0 },
+	{ "pool_alloc", "0s", POOL, (uintptr_t)pool_alloc },
+};
+#define NR_MAKERS (sizeof(makers) / sizeof(*makers))
+
+static struct function enders[] = {
+	C(free, "p"),
+	{ "_ZdlPv", "p", NEW, 0 },
+	{ "_ZdlPvm", "ps", NEW, 0 },
+	{ "_ZdlPvRKSt9nothrow_t", "p0", NEW, 0 },
+	{ "_ZdlPvSt11align_val_t", "pa", NEW_ALIGNED, 0 },
+	{ "_ZdlPvmSt11align_val_t", "psa", NEW_ALIGNED, 0 },
+	{ "_ZdlPvSt11align_val_tRKSt9nothrow_t", "pa0", NEW_ALIGNED, 0 },
+	{ "_ZdaPv", "p", ARRAY, 0 },
+	{ "_ZdaPvm", "ps", ARRAY, 0 },
+	{ "_ZdaPvRKSt9nothrow_t", "p0", ARRAY, 0 },
+	{ "_ZdaPvSt11align_val_t", "pa", ARRAY_ALIGNED, 0 },
+	{ "_ZdaPvmSt11align_val_t", "psa", ARRAY_ALIGNED, 0 },
+	{ "_ZdaPvSt11align_val_tRKSt9nothrow_t", "pa0", ARRAY_ALIGNED, 0 },
+	{ "dallocx", "p0", FLAGS, 0 },
+	{ "sdallocx", "ps0", FLAGS, 0 },
+	{ "tc_free", "p", PLAIN, 0 },
+	{ "tc_cfree", "p", PLAIN, 0 },
+	{ "tc_free_sized", "ps", PLAIN, 0 },
+	{ "tc_delete", "p", NEW, 0 },
+	{ "tc_delete_sized", "ps", NEW, 0 },
+	{ "tc_delete_nothrow", "p0", NEW, 0 },
+	{ "tc_delete_aligned", "pa", NEW_ALIGNED, 0 },
+	{ "tc_delete_sized_aligned", "psa", NEW_ALIGNED, 0 },
+	{ "tc_delete_aligned_nothrow", "pa0", NEW_ALIGNED, 0 },
+	{ "tc_deletearray", "p", ARRAY, 0 },
+	{ "tc_deletearray_sized", "ps", ARRAY, 0 },
+	{ "tc_deletearray_nothrow", "p0", ARRAY, 0 },
+	{ "tc_deletearray_aligned", "pa", ARRAY_ALIGNED, 0 },
+	{ "tc_deletearray_sized_aligned", "psa", ARRAY_ALIGNED, 0 },
+	{ "tc_deletearray_aligned_nothrow", "pa0", ARRAY_ALIGNED, 0 },
+	{ "pool_free", "0p", POOL, (uintptr_t)pool_free },
+};
+#define NR_ENDERS (sizeof(enders) / sizeof(*enders))
+
+struct object {
+	uintptr_t base;
+	uint64_t size, before_ns, after_ns;
+	const struct function *maker;
+};
 
 static struct object *objects; /* SLOTS of them, not from an allocator */
 static size_t nr_objects;
@@ -59,9 +149,6 @@ static uint64_t now_ns(void)
 }
 
 /* An allocator of the program's own, on top of malloc. With @jump it does not return. */
-__attribute__((noinline)) void *pool_alloc(int jump, size_t size);
-__attribute__((noinline)) void pool_free(int unused, void *object);
-
 void *pool_alloc(int jump, size_t size)
 {
 	char *memory;
@@ -78,45 +165,61 @@ void pool_free(int unused, void *object)
 	free((char *)object - HEADER);
 }
 
-static void *make(int how, size_t size, void *old)
+/* The result, or what was put where 'r' says. */
+static uintptr_t call(const struct function *f, uintptr_t object, size_t size)
 {
-	switch (how) {
-	case CALLOC:
-		return calloc(size / 8, 8);
-	case REALLOC:
-		return realloc(old, size);
-	case MEMALIGN:
-		return memalign(256, size);
-	case ALIGNED:
-		return aligned_alloc(64, size);
-	case NEW:
-		return new_one(size);
-	case NEW_ARRAY:
-		return new_array(size);
-	case POOL:
-		return pool_alloc(0, size);
-	default:
-		return malloc(size);
-	}
+	typedef uintptr_t (*any)(uintptr_t, uintptr_t, uintptr_t);
+	bool counted = strchr(f->arguments, 'n'), stored = strchr(f->arguments, 'r');
+	uintptr_t a[3] = { 0 }, stored_at = 0, ret;
+
+	for (int i = 0; f->arguments[i]; i++)
+		switch (f->arguments[i]) {
+		case 's':
+		case 'w':
+			a[i] = counted ? 8 : size;
+			break;
+		case 'n':
+			a[i] = size / 8;
+			break;
+		case 'a':
+			a[i] = ALIGNMENT;
+			break;
+		case 'r':
+			a[i] = (uintptr_t)&stored_at;
+			break;
+		case 'o':
+		case 'p':
+			a[i] = object;
+			break;
+		default:
+			break;
+		}
+	ret = ((any)f->address)(a[0], a[1], a[2]);
+	return stored ? stored_at : ret;
 }
 
-static void unmake(const struct object *object)
+/* One of those that may, at random. */
+static const struct function *ender_of(const struct function *maker, unsigned int *seed)
 {
-	if (object->how == NEW)
-		delete_one(object->base);
-	else if (object->how == NEW_ARRAY)
-		delete_array(object->base);
-	else if (object->how == POOL)
-		pool_free(0, object->base);
-	else
-		free(object->base);
+	size_t at = rand_r(seed) % NR_ENDERS;
+
+	while (!enders[at].address || enders[at].family != maker->family)
+		at = (at + 1) % NR_ENDERS;
+	return &enders[at];
 }
 
-static void enter(int how, size_t size, void *old)
+static void unmake(const struct object *object, unsigned int *seed)
 {
-	struct object object = { .how = how, .size = size, .before_ns = now_ns() };
+	call(ender_of(object->maker, seed), object->base, object->size);
+}
 
-	object.base = make(how, size, old);
+static void enter(const struct function *maker, size_t size, uintptr_t old)
+{
+	struct object object = { .maker = maker, .size = size, .before_ns = now_ns() };
+
+	if (strchr(maker->arguments, 'w')) /* tcmalloc's asks its memalign for so much */
+		object.size = (size + 4095) & ~4095UL;
+	object.base = call(maker, old, object.size);
 	object.after_ns = now_ns();
 	if (!object.base)
 		abort();
@@ -153,24 +256,26 @@ static size_t random_size(unsigned int *seed)
 
 static void step(unsigned int *seed)
 {
-	int how = rand_r(seed) % NR_HOW;
+	const struct function *maker = &makers[rand_r(seed) % NR_MAKERS];
 	struct object object;
 
 	if (rand_r(seed) % 9 < 4) {
 		if (take(seed, &object))
-			unmake(&object);
+			unmake(&object, seed);
 		return;
 	}
-	if (!new_one && (how == NEW || how == NEW_ARRAY))
-		how = MALLOC;
-	if (how == REALLOC && take(seed, &object)) {
-		if (object.how <= ALIGNED) {
-			enter(how, random_size(seed), object.base);
-			return;
-		}
-		unmake(&object);
+	if (!maker->address)
+		maker = &makers[0];
+	if (!strchr(maker->arguments, 'o')) {
+		enter(maker, random_size(seed), 0);
+		return;
 	}
-	enter(how, random_size(seed), NULL);
+	if (!take(seed, &object))
+		return;
+	if (object.maker->family == maker->family)
+		enter(maker, random_size(seed), object.base);
+	else
+		unmake(&object, seed);
 }
 
 struct work {
@@ -207,55 +312,85 @@ static void churn(unsigned long steps, unsigned int threads)
 static void list(void)
 {
 	for (size_t i = 0; i < nr_objects; i++)
-		printf("%s %lx %lu %lu %lu\n", names[objects[i].how],
-		       (unsigned long)objects[i].base, objects[i].size, objects[i].before_ns,
-		       objects[i].after_ns);
+		printf("%s %lx %lu %lu %lu\n", objects[i].maker->name, objects[i].base,
+		       objects[i].size, objects[i].before_ns, objects[i].after_ns);
 }
 
 static void hold(unsigned long n, size_t size, const char *name)
 {
-	int how = MALLOC;
+	const struct function *maker = &makers[0];
 
-	for (int i = 0; i < NR_HOW; i++)
-		if (!strcmp(names[i], name))
-			how = i;
+	for (size_t i = 0; i < NR_MAKERS; i++)
+		if (!strcmp(makers[i].name, name) && makers[i].address)
+			maker = &makers[i];
 	while (n--)
-		enter(how, size, NULL);
+		enter(maker, size, 0);
+}
+
+static unsigned long touch_one(const struct object *object)
+{
+	uintptr_t end = object->base + object->size;
+	unsigned long pages = 0;
+
+	for (uintptr_t page = (object->base + 4095) & ~4095UL; page + 4096 <= end; page += 4096) {
+		*(volatile char *)page = 1;
+		pages++;
+	}
+	return pages;
+}
+
+/* Of all objects (@maker NULL), or of those that @maker made. */
+static void tell_ages(const struct function *maker, unsigned long pages, uint64_t now)
+{
+	uint64_t oldest = now, youngest = 0;
+
+	for (size_t i = 0; i < nr_objects; i++) {
+		if (maker && objects[i].maker != maker)
+			continue;
+		oldest = objects[i].after_ns < oldest ? objects[i].after_ns : oldest;
+		youngest = objects[i].after_ns > youngest ? objects[i].after_ns : youngest;
+	}
+	printf("%s %lu %lu %lu\n", maker ? maker->name : "all", pages, now - oldest,
+	       now - youngest);
 }
 
 static void touch(void)
 {
-	uint64_t now = now_ns(), oldest = now, youngest = 0;
-	unsigned long pages = 0;
+	static unsigned long pages[NR_MAKERS];
+	unsigned long all = 0;
+	uint64_t now = now_ns();
 
-	for (size_t i = 0; i < nr_objects; i++) {
-		uintptr_t base = (uintptr_t)objects[i].base, end = base + objects[i].size;
-
-		oldest = objects[i].after_ns < oldest ? objects[i].after_ns : oldest;
-		youngest = objects[i].after_ns > youngest ? objects[i].after_ns : youngest;
-		for (uintptr_t page = (base + 4095) & ~4095UL; page + 4096 <= end; page += 4096) {
-			*(volatile char *)page = 1;
-			pages++;
-		}
-	}
-	printf("%lu %lu %lu\n", pages, now - oldest, now - youngest);
+	memset(pages, 0, sizeof(pages));
+	for (size_t i = 0; i < nr_objects; i++)
+		pages[objects[i].maker - makers] += touch_one(&objects[i]);
+	for (size_t i = 0; i < NR_MAKERS; i++)
+		all += pages[i];
+	tell_ages(NULL, all, now);
+	for (size_t i = 0; i < NR_MAKERS; i++)
+		if (pages[i])
+			tell_ages(&makers[i], pages[i], now);
 }
 
 static void drop(void)
 {
+	unsigned int seed = 1;
+
 	while (nr_objects)
-		unmake(&objects[--nr_objects]);
+		unmake(&objects[--nr_objects], &seed);
 }
 
 /* One that failed is there as it was, one of no size is not. */
 static void fail(void)
 {
-	void *failed, *gone = malloc(10000);
+	/* gcc gives the function that it knows a variable of its own. */
+	int (*volatile align)(void **, size_t, size_t) = posix_memalign;
+	void *failed, *stored, *gone = malloc(10000);
 	volatile size_t too_much = SIZE_MAX / 4;
 
-	enter(MALLOC, 20000, NULL);
-	failed = realloc(objects[nr_objects - 1].base, too_much);
-	if (failed)
+	enter(&makers[0], 20000, 0);
+	stored = (void *)objects[nr_objects - 1].base;
+	failed = realloc(stored, too_much);
+	if (failed || !align(&stored, ALIGNMENT, too_much))
 		abort();
 	gone = realloc(gone, 0);
 	if (gone) /* jemalloc's own way */
@@ -301,31 +436,55 @@ static void pace(unsigned long n, size_t size)
 
 static void functions(void)
 {
-#define SAY(name) printf(#name " %lx\n", (unsigned long)(name))
-	SAY(malloc), SAY(calloc), SAY(realloc), SAY(memalign), SAY(aligned_alloc), SAY(free);
-	SAY(pool_alloc), SAY(pool_free);
-	if (!new_one)
-		return;
-	printf("_Znwm %lx\n_Znam %lx\n_ZdlPv %lx\n_ZdaPv %lx\n", (unsigned long)new_one,
-	       (unsigned long)new_array, (unsigned long)delete_one, (unsigned long)delete_array);
+	for (size_t i = 0; i < NR_MAKERS; i++)
+		if (makers[i].address)
+			printf("%s %lx\n", makers[i].name, makers[i].address);
+	for (size_t i = 0; i < NR_ENDERS; i++)
+		if (enders[i].address)
+			printf("%s %lx\n", enders[i].name, enders[i].address);
 }
 
-static void find_new(void)
-{
 #ifndef ALLOC_STATIC
-	*(void **)&new_one = dlsym(RTLD_DEFAULT, "_Znwm");
-	*(void **)&new_array = dlsym(RTLD_DEFAULT, "_Znam");
-	*(void **)&delete_one = dlsym(RTLD_DEFAULT, "_ZdlPv");
-	*(void **)&delete_array = dlsym(RTLD_DEFAULT, "_ZdaPv");
-#endif
+static const void *library_of(const void *function)
+{
+	Dl_info info;
+
+	return dladdr(function, &info) ? info.dli_fbase : NULL;
 }
+
+static void find(struct function *functions, size_t nr)
+{
+	for (size_t i = 0; i < nr; i++)
+		if (!functions[i].address)
+			functions[i].address = (uintptr_t)dlsym(RTLD_DEFAULT, functions[i].name);
+}
+
+/* What another library than malloc's gives, malloc's free cannot take; reallocarray calls realloc.
+ */
+static void find_all(void)
+{
+	const void *own = library_of((void *)malloc);
+
+	find(makers, NR_MAKERS);
+	find(enders, NR_ENDERS);
+	for (size_t i = 0; i < NR_MAKERS; i++)
+		if (makers[i].address && makers[i].family == PLAIN &&
+		    strcmp(makers[i].name, "reallocarray") &&
+		    library_of((void *)makers[i].address) != own)
+			makers[i].address = 0;
+}
+#else
+static void find_all(void)
+{
+}
+#endif
 
 static void obey(char **argv, const char *line)
 {
 	unsigned long a = 0, b = 0;
-	char word[16] = "", name[16] = "";
+	char word[16] = "", name[48] = "";
 
-	sscanf(line, "%15s %lu %lu %15s", word, &a, &b, name);
+	sscanf(line, "%15s %lu %lu %47s", word, &a, &b, name);
 	if (!strcmp(word, "functions"))
 		functions();
 	else if (!strcmp(word, "churn"))
@@ -354,7 +513,7 @@ static void obey(char **argv, const char *line)
 int main(int argc, char **argv)
 {
 	static char in[4096], answer[65536];
-	char line[64];
+	char line[128];
 
 	(void)argc;
 	setvbuf(stdin, in, _IOFBF, sizeof(in));
@@ -363,7 +522,7 @@ int main(int argc, char **argv)
 		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (objects == MAP_FAILED)
 		return 1;
-	find_new();
+	find_all();
 	puts(".");
 	fflush(stdout);
 	while (fgets(line, sizeof(line), stdin)) {

@@ -146,12 +146,17 @@ def test_install():
         make("install", "/usr")
         equal(tree(place), ["usr/sbin/faultprof", "usr/sbin/other",
                             "usr/share/bash-completion/completions/faultprof",
+                            "usr/share/doc/faultprof/prometheus/alerts.yml",
+                            "usr/share/doc/faultprof/prometheus/dashboard.json",
+                            "usr/share/doc/faultprof/prometheus/faultprof.service",
                             "usr/share/fish/vendor_completions.d/faultprof.fish",
                             "usr/share/man/man8/faultprof.8",
                             "usr/share/zsh/site-functions/_faultprof"], "installed files")
         done = subprocess.run([os.path.join(place, "usr/sbin/faultprof"), "--version"],
                               stdout=subprocess.DEVNULL)
         equal(done.returncode, 0, "exit code of what is installed")
+        check("ExecStart=/usr/sbin/faultprof " in read(os.path.join(
+            place, "usr/share/doc/faultprof/prometheus/faultprof.service")), "another path")
         make("uninstall", "/usr")
         equal(tree(place), ["usr/sbin/other"], "files after uninstall")
 

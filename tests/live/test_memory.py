@@ -173,13 +173,16 @@ def test_ages():
             return reader.do("age", target.base + page * PAGE + 5)
 
         target.do("out", 0, 10)
+        equal(reader.do("moved"), [1], "news before the first scan")
         reader.do("scan")
         first = now()
+        equal(reader.do("moved"), [0], "news after a scan")
         times = []
         for batch in range(1, 5):
             begin = now()
             target.do("out", batch * 100, 50)
             times.append((begin, now()))
+            equal(reader.do("moved"), [1], "news of 50 pages")
             time.sleep(0.05)
             scan = reader.do("scan")
             equal((scan[0], scan[1], scan[2]), (0, target.smaps("Swap"), 0), "scan")

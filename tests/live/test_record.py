@@ -95,6 +95,20 @@ def test_formats():
 
 
 @test_on_host
+def test_allocations():
+    """Who allocated what was hit."""
+    with Scratch() as place:
+        path, report = (os.path.join(place, name) for name in ("run.fp", "report"))
+        done = tool("record", "-o", path, "--report", report, "--format", "json", "--alloc-stacks",
+                    "--alloc-min", 1 << 20, "--slow", 0, "--", "python3", "-c",
+                    "import time; time.sleep(0.5); b = [bytearray(1 << 20) for i in range(9)]")
+        equal(done.rc, 0, "exit code (%s)" % done.err.strip())
+        stacks = [a["frames"] for a in json.loads(read(report))["allocations"]]
+        check(any("PyByteArray_Resize" in s or len(s) > 5 for s in stacks), "stacks: %s" % stacks)
+        equal(replayed(path, "--format", "json").out, read(report), "the report of the recording")
+
+
+@test_on_host
 def test_one_by_one():
     """Faults with an address and a stack; and what such a recording weighs."""
     with Scratch() as place, Swap(), PageCluster(0), Cgroup() as group, \

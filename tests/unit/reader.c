@@ -8,6 +8,7 @@
  *	read ADDRESS BYTES       "RESULT ABSENT WRONG": words that are not their own address
  *	presence ADDRESS BYTES   "RESULT PRESENT SWAPPED"
  *	scan                     "RESULT SWAPPED UNCOVERED TOOK"
+ *	moved                    "1": there may be news for a scan
  *	age ADDRESS              "RESULT AFTER BEFORE"
  *	walk ADDRESS BYTES       a round of 100,000 connections of three objects: "CPU", ns, or 0
  *	storm ADDRESS BYTES SECONDS
@@ -109,6 +110,8 @@ static void obey(struct memory *memory, const char *what, const uint64_t *args)
 
 		printf("%d %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", r, scan.swapped_bytes,
 		       scan.uncovered_bytes, scan.took_ns);
+	} else if (!strcmp(what, "moved")) {
+		printf("%d\n", memory_swap_moved(memory));
 	} else if (!strcmp(what, "age")) {
 		int r = memory_swapped_out(memory, args[0], &a, &b);
 

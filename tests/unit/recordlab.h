@@ -36,6 +36,7 @@ struct run {
 	struct recording_writer *writer; /* NULL: nothing is recorded */
 	struct keeper keeper;
 	struct tally tally;
+	struct allocation_tally allocations;
 	struct profile profile;
 	struct binary_table binaries;
 	struct symbolizer *symbolizer;
@@ -65,6 +66,7 @@ static const struct recording_run how = {
 	.kinds = (1U << FP_NR_KINDS) - 1,
 	.modes = (1U << FP_NR_MODES) - 1,
 	.stacks = true,
+	.alloc_stacks = true,
 	.slow_ns = 1000000,
 	.begin_ns = BEGIN,
 	.begin_date_ns = 1,
@@ -116,7 +118,9 @@ LAB void run_begin(struct run *run, const struct program *program, const char *f
 				       .stacks = true,
 				       .slow_ns = how.slow_ns,
 				       .tally = &run->tally,
-				       .profile = &run->profile };
+				       .profile = &run->profile,
+				       .allocations = &run->allocations };
+	run->allocations.wanted = how.alloc_stacks;
 	run->profile.begin_ns = BEGIN;
 	run->profile.begin_date_ns = how.begin_date_ns;
 	run->counts = (struct collect_counts){
@@ -139,6 +143,7 @@ LAB void run_end(struct run *run)
 		close(run->fd);
 	symbolizer_free(run->symbolizer);
 	tally_release(&run->tally);
+	tally_release(&run->allocations.stacks);
 	profile_release(&run->profile);
 	image_free(run->program);
 	image_free(run->child);
@@ -241,6 +246,11 @@ LAB void one_by_one(struct run *run, unsigned int i)
 	struct fp_object object;
 	struct object_answer answer = answer_of(i, &fault, &object, &connection);
 
+	if (answer.object) {
+		answer.allocation = (enum allocation_answer)(i / 2 % 4);
+		answer.callers = ips + 1;
+		answer.nr_callers = 1 + i % 3;
+	}
 	tell(run, &fault, &answer);
 }
 
@@ -361,6 +371,7 @@ LAB void complete(struct run *run)
 		.cut_stacks = run->keeper.cut_stacks,
 		.symbolizer = run->symbolizer,
 		.tally = &run->tally,
+		.allocations = &run->allocations,
 	};
 
 	assert_int_equal(profile_complete(&run->profile, &finished), 0);

@@ -287,6 +287,34 @@ LAB void fill_odd(struct profile *p)
 	assert_int_equal(profile_add_live_object(p, 4711, "haproxy", &object, END, 0, 0), 0);
 }
 
+LAB void fill_allocations(struct profile *p)
+{
+	struct allocations *a = &p->objects->allocations;
+	const char *const accept[] = { "pool_get\033[0m", "conn_new", "listener_accept", "main" };
+	const char *const deep[] = {
+		"std::vector<std::pair<std::string, unsigned long>>::reserve(unsigned long)",
+		"ssl::Session::grow(std::shared_ptr<Buffer> const&)",
+		"ssl::Session::on_record(unsigned char const*, unsigned long)",
+		"haproxy@0x21f40",
+	};
+	struct stall stall = { 0 };
+
+	for (unsigned int i = 0; i < 40; i++)
+		stall_add(&stall, 1000000 + i);
+	a->known = true;
+	a->cut = 40;
+	a->unknown = 3;
+	assert_int_equal(allocations_add(a, profile_object_kind(p, "haproxy", "stream", NULL),
+					 accept, 4, &stall),
+			 0);
+	assert_int_equal(allocations_add(a, profile_object_kind(p, "haproxy", "connection", NULL),
+					 deep, 4, &stall),
+			 0);
+	assert_int_equal(allocations_add(a, profile_object_kind(p, "haproxy", "stream", NULL),
+					 accept, 4, &stall),
+			 0);
+}
+
 LAB void build_objects(struct profile *p)
 {
 	fill(p);
@@ -294,6 +322,7 @@ LAB void build_objects(struct profile *p)
 	fill_connections(p, false);
 	fill_odd(p);
 	fill_connections(p, true);
+	fill_allocations(p);
 	profile_finish(p);
 }
 

@@ -123,6 +123,65 @@ static void test_pieces(void **state)
 	free(copy);
 }
 
+/* How much of pieces is present, over the ends of pages and of larger units; mincore() says it. */
+static void test_presence(void **state)
+{
+	enum { PAGES = 2000 };
+	char *at = map_anonymous(PAGES);
+	unsigned char there[PAGES];
+	uint64_t present, swapped;
+	unsigned int seed = 2;
+
+	(void)state;
+	for (size_t page = 0; page < PAGES; page++)
+		if (rand_r(&seed) % 3)
+			at[page * PAGE] = 1;
+	assert_int_equal(mincore(at, PAGES * PAGE, there), 0);
+	memory_round(self);
+	for (int i = 0; i < 500; i++) {
+		size_t from = rand_r(&seed) % (PAGES * PAGE), want = 0;
+		size_t size = rand_r(&seed) % (i % 2 ? 10 * PAGE : PAGES * PAGE - from);
+
+		if (size > PAGES * PAGE - from)
+			size = PAGES * PAGE - from;
+		for (size_t k = from; k < from + size;) {
+			size_t next = (k / PAGE + 1) * PAGE < from + size ? (k / PAGE + 1) * PAGE
+									  : from + size;
+
+			want += there[k / PAGE] & 1 ? next - k : 0;
+			k = next;
+		}
+		assert_int_equal(
+			memory_presence(self, (uintptr_t)at + from, size, &present, &swapped), 0);
+		assert_int_equal(present, want);
+		assert_int_equal(swapped, 0);
+	}
+	memory_round(self);
+	madvise(at, PAGES * PAGE, MADV_DONTNEED);
+	assert_int_equal(memory_presence(self, (uintptr_t)at, PAGES * PAGE, &present, &swapped), 0);
+	assert_int_equal(present, 0);
+	munmap(at, PAGES * PAGE);
+}
+
+/* Looked at a moment ago, and gone since: it is not read, which would bring it back. */
+static void test_gone(void **state)
+{
+	char *all = map_anonymous(64), copy[3 * PAGE];
+	/* All of it within what is looked at together. */
+	char *at = (char *)(((uintptr_t)all + 32 * PAGE) & ~(32 * PAGE - 1));
+	unsigned char there;
+
+	(void)state;
+	at[0] = at[2 * PAGE] = 1;
+	assert_int_equal(reads(at, 3 * PAGE), -ENODATA);
+	madvise(at, PAGE, MADV_DONTNEED);
+	assert_int_equal(read_at(at, copy, PAGE), -ENODATA);
+	assert_int_equal(mincore(at, PAGE, &there), 0);
+	assert_int_equal(there & 1, 0);
+	assert_int_equal(read_at(at + 2 * PAGE, copy, PAGE), 0);
+	munmap(all, 64 * PAGE);
+}
+
 static void test_round(void **state)
 {
 	char *at = map_anonymous(64), seen;
@@ -694,6 +753,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_pieces),
+		cmocka_unit_test(test_presence),
+		cmocka_unit_test(test_gone),
 		cmocka_unit_test(test_round),
 		cmocka_unit_test(test_anonymous),
 		cmocka_unit_test(test_files),

@@ -125,7 +125,19 @@ static void test_alloc_provider(void **state)
 				 cases[i].result);
 		if (!cases[i].result)
 			options_release(&o);
+		assert_int_equal(parse(&o, "--alloc-stacks", "--provider", cases[i].list, NULL),
+				 cases[i].result);
+		if (!cases[i].result) {
+			assert_true(o.alloc_stacks);
+			options_release(&o);
+		}
 	}
+	assert_int_equal(parse(&o, "--alloc-stacks", NULL, NULL, NULL), 0);
+	assert_string_equal(o.providers, "malloc");
+	options_release(&o);
+	assert_int_equal(parse(&o, NULL, NULL, NULL, NULL), 0);
+	assert_false(o.alloc_stacks);
+	options_release(&o);
 }
 
 #define WORDS(...) ((char *[]){ "faultprof", __VA_ARGS__, NULL })

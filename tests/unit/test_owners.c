@@ -211,6 +211,16 @@ static void test_absent(void **state)
 	owners_present(w->owners, TABLE + PAGE);
 	expect(w, HEAP + 40 * 256, HEAP + 40 * 256, 200);
 	world_free(w);
+	/* It comes before anybody has asked for anything. */
+	w = world_new(64);
+	w->absent = TABLE + PAGE;
+	for (unsigned int i = 0; i < 64; i++)
+		owners_visit(w->owners, i);
+	w->absent = 0;
+	w->visits = 0;
+	owners_present(w->owners, TABLE + PAGE);
+	assert_int_equal(w->visits, 32);
+	world_free(w);
 }
 
 /* An answer is what the owner says now, not what it said when it was visited. */
@@ -243,6 +253,36 @@ static void test_changes(void **state)
 	w->slots[0].nr = 0;
 	expect(w, HEAP + 1050, HEAP + 1000, 300);
 	world_free(w);
+}
+
+/* Goes round in a circle of two, each time from the other one on, and ends with a third. */
+static void circle_visit(void *self, struct visit *visit, unsigned int root)
+{
+	unsigned int *round = self;
+
+	(void)root;
+	for (unsigned int i = 0; i < 1200; i++)
+		visit_object(visit, "a", NULL, HEAP + (i + *round) % 2 * 256, 100);
+	visit_object(visit, "b", NULL, HEAP + 1024 + *round * 256, 100);
+}
+
+/* To add what is there already changes nothing, in whatever order: there is room for the third. */
+static void test_circle(void **state)
+{
+	struct fp_host host = { .abi = FAULTPROF_PROVIDER_ABI };
+	struct fp_object object;
+	struct owners *owners;
+	unsigned int round;
+
+	(void)state;
+	assert_int_equal(owners_new(&host, circle_visit, &round, &owners), 0);
+	assert_int_equal(owners_resize(owners, 1), 0);
+	for (round = 0; round < 1200; round++)
+		owners_visit(owners, 0);
+	owners_visit(owners, 0);
+	assert_int_equal(owners_find(owners, HEAP + 1024 + round * 256, 1, &object), 0);
+	assert_string_equal(object.type, "b");
+	owners_free(owners);
 }
 
 static void test_younger(void **state)
@@ -294,6 +334,64 @@ static void test_walk(void **state)
 	assert_int_equal(counts[4], 1);
 	own(w, 1, HEAP + 2 * 256ULL, 100);
 	assert_int_equal(owners_walk(w->owners, count_object, counts), -EINTR);
+	world_free(w);
+}
+
+#define SHARED 40 /* objects */
+
+struct teller {
+	unsigned int times[SHARED];
+	uint64_t by[SHARED]; /* connection */
+};
+
+static int note_teller(void *arg, const struct fp_object *object)
+{
+	struct teller *teller = arg;
+	uint64_t i = (object->base - HEAP) / 16;
+
+	assert_in_range(i, 0, SHARED - 1);
+	teller->times[i]++;
+	teller->by[i] = object->connection->id;
+	return 0;
+}
+
+/* A walk tells of each object once, and the lowest of its roots does, whoever came to have it or
+ * lost it since, in whatever order, and however often it lists it. All lie in a few blocks. */
+static void test_shared(void **state)
+{
+	struct world *w = world_new(60);
+	unsigned int shared = 0, again = 0;
+
+	(void)state;
+	srandom(2);
+	for (unsigned int i = 0; i < w->nr; i++)
+		w->slots[i].born_ns = 1 + i;
+	for (unsigned int round = 0; round < 300; round++) {
+		struct teller want = { 0 }, got = { 0 };
+
+		for (unsigned int n = 0; n < 10; n++) {
+			unsigned int root = random() % w->nr;
+			struct slot *slot = &w->slots[root];
+
+			slot->nr = 0;
+			for (unsigned int k = random() % (LINKS + 1); k; k--)
+				own(w, root, HEAP + random() % SHARED * 16, 16);
+			if (n % 2)
+				owners_visit(w->owners, root);
+		}
+		for (unsigned int root = w->nr; root--;)
+			for (unsigned int k = 0; k < w->slots[root].nr; k++) {
+				unsigned int i = (w->slots[root].link[k].base - HEAP) / 16;
+
+				shared += want.times[i] && want.by[i] != 1000 + root;
+				again += want.times[i] && want.by[i] == 1000 + root;
+				want.times[i] = 1;
+				want.by[i] = 1000 + root;
+			}
+		assert_int_equal(owners_walk(w->owners, note_teller, &got), 0);
+		assert_memory_equal(&got, &want, sizeof(want));
+	}
+	assert_true(shared > 1000 && again > 100);
 	world_free(w);
 }
 
@@ -441,6 +539,7 @@ int main(void)
 		cmocka_unit_test(test_sizes),	cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_absent),	cmocka_unit_test(test_changes),
 		cmocka_unit_test(test_younger), cmocka_unit_test(test_walk),
+		cmocka_unit_test(test_circle),	cmocka_unit_test(test_shared),
 		cmocka_unit_test(test_churn),	cmocka_unit_test(test_many),
 		cmocka_unit_test(test_hostile),
 	};

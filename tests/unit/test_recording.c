@@ -412,8 +412,8 @@ static void test_out_of_bounds(void **state)
 	} bad[] = {
 		{ RECORDING_COUNTED, 5, { 0, 0, 0, 0, 0 } },
 		{ RECORDING_COUNTED, 6, { 0xff, 0x7f, 0, 0, 0, 0 } },
-		{ RECORDING_COUNTED, 8, { 1, 0, 0, 0, 1, 0x80 | (FP_STALL_BUCKETS & 0x7f), 1, 1 } },
-		{ RECORDING_COUNTED, 8, { 1, 0, 0, 0, 0xff, 0x7f, 1, 1 } },
+		{ RECORDING_COUNTED, 8, { 1, 0, 0, 0, 1, 3, 0x80 | (FP_STALL_BUCKETS & 0x7f), 1 } },
+		{ RECORDING_COUNTED, 8, { 1, 0, 0, 0, 0xff, 0x7f, 2, 2 } },
 		{ RECORDING_STACK, 1, { FP_MAX_FRAMES + 1 } },
 		{ RECORDING_SITE, 4, { 2, 0, 0, 4 } },
 		{ RECORDING_SITE, 4, { 2, FP_NR_KINDS, 0, 0 } },
