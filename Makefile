@@ -116,7 +116,7 @@ $(BUILD)/tests/provider_nginx.so: src/provider/nginx.c src/provider/nginx_visit.
 $(LIVE): $(BUILD)/tests/%: tests/live/%.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
-	$(Q)$(CC) $(BASE_CFLAGS) -O2 -g -fomit-frame-pointer -o $@ $< -lpthread
+	$(Q)$(CC) $(BASE_CFLAGS) -O2 -g -fomit-frame-pointer -o $@ $< -lpthread -lm
 
 $(BUILD)/tests/alloc-static: tests/live/alloc.c
 	@mkdir -p $(@D)
