@@ -229,6 +229,8 @@ static void put_unavailable(const struct profile *run, const struct prometheus_s
 		{ !self->swapped_out_known, "faultprof_evicted_pages_total",
 		  "the kernel does not tell" },
 		{ run->failed_unseen, "faultprof_failed_faults_total", "no BPF" },
+		{ run->kinds_inferred, "faultprof_page_faults_total",
+		  "kinds are inferred from the mapping" },
 		{ run->kernel_unseen, "faultprof_page_faults_total",
 		  "faults in user mode only, for lack of privileges" },
 	};

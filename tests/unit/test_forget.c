@@ -159,6 +159,10 @@ static void test_cgroup(void **state)
 	assert_string_equal(image->cgroup, cgroup);
 	assert_int_equal(mappings_exec(m, getpid(), 2, "x", clock_now_ns(), &image), 0);
 	assert_string_equal(image->cgroup, cgroup);
+	/* A program that has ended by the time its exec is told was where its parent is. */
+	assert_int_equal(mappings_fork(m, 1 << 23, getpid(), clock_now_ns()), 0);
+	assert_int_equal(mappings_exec(m, 1 << 23, 3, "y", clock_now_ns(), &image), 0);
+	assert_string_equal(image->cgroup, cgroup);
 	free(cgroup);
 	mappings_free(m);
 	binary_table_release(&binaries);

@@ -70,7 +70,7 @@ static char *text_of(const struct prometheus *p, bool whole)
 	assert_int_equal(profile_init(&run), 0);
 	run.tier = "test (none)";
 	run.stall_known = whole;
-	run.failed_unseen = !whole;
+	run.failed_unseen = run.kinds_inferred = !whole;
 	run.lost[FP_LOSS_DETAIL] = 7;
 	run.lost[FP_LOSS_STACK] = 9;
 	prometheus_write(p, &run, &self, out);
@@ -389,7 +389,7 @@ static void test_unknown_is_absent(void **state)
 	assert_null(strstr(text, "\nfaultprof_failed_faults_total"));
 	assert_int_equal(
 		count(text, "\nfaultprof_unavailable_info{metric=\"faultprof_stall_seconds\""), 1);
-	assert_int_equal(count(text, "\nfaultprof_unavailable_info{"), 3);
+	assert_int_equal(count(text, "\nfaultprof_unavailable_info{"), 4);
 	assert_true(value(text, FAULTS("f")) == 200);
 	free(text);
 	text = text_of(p, true);
