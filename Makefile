@@ -44,7 +44,8 @@ BENCH_PROVIDERS := $(patsubst tests/bench/%.c,$(BUILD)/bench/%.so,$(wildcard tes
 
 C_FILES := $(SRC) $(wildcard src/*.h src/*/*.h bpf/*.[ch] include/*/*.h examples/*.c tests/*/*.c)
 SHELL_FILES := .ci/run tests/run tests/packages tests/include_rule.sh tests/vm/run \
-	tests/vm/init tests/vm/inside examples/demo.sh src/completions/faultprof.bash
+	tests/vm/init tests/vm/inside examples/demo.sh examples/ci/load-test.sh \
+	src/completions/faultprof.bash
 
 Q := $(if $(V),,@)
 SUB := --no-print-directory $(if $(V),,-s)
@@ -116,7 +117,7 @@ $(BUILD)/tests/provider_nginx.so: src/provider/nginx.c src/provider/nginx_visit.
 $(LIVE): $(BUILD)/tests/%: tests/live/%.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
-	$(Q)$(CC) $(BASE_CFLAGS) -O2 -g -fomit-frame-pointer -o $@ $< -lpthread
+	$(Q)$(CC) $(BASE_CFLAGS) -O2 -g -fomit-frame-pointer -o $@ $< -lpthread -lm
 
 $(BUILD)/tests/alloc-static: tests/live/alloc.c
 	@mkdir -p $(@D)

@@ -37,7 +37,7 @@ static int print_help(const struct options *options)
 
 /* What they print themselves, to @stdout at once, has to get there. */
 static const struct {
-	int (*act)(const struct options *options); /* 0, or -errno after it has told why */
+	int (*act)(const struct options *options); /* an exit status, or -errno; it told why */
 	bool prints;
 } actions[NR_ACTIONS] = {
 	/* clang-format off */
@@ -46,6 +46,8 @@ static const struct {
 	[ACTION_REPORT] = { session_report, false },
 	[ACTION_ARCHIVE] = { session_archive, false },
 	[ACTION_DIFF] = { session_diff, false },
+	[ACTION_GATE] = { session_gate, true },
+	[ACTION_BASELINE] = { session_baseline, true },
 	[ACTION_PROBE] = { session_probe, true },
 	[ACTION_FORMATS] = { print_formats, true },
 	[ACTION_VERSION] = { print_version, true },
@@ -65,5 +67,5 @@ int main(int argc, char **argv)
 	if (!r && actions[options.action].prints)
 		r = finish_stdout();
 	options_release(&options);
-	return r ? 1 : 0;
+	return r < 0 ? 1 : r;
 }

@@ -14,11 +14,14 @@
 #include "options_check.h"
 #include "options_set.h"
 
+#define MAX_RUNS 10000 /* recordings at a time */
+
 static const struct subcommand {
 	const char *name; /* "": none was given */
-	const char *full; /* as it is typed */
+	const char *full; /* as it is typed, maybe with a word more */
 	enum action action;
 	const char *operands; /* as usage has it; NULL: a command to be run, after "--" */
+	/* Of a command, @max_operands: so many files may stand for it, without "--". */
 	unsigned int min_operands, max_operands;
 	int (*check)(struct options *options, bool dashes); /* NULL: nothing to check */
 	const char *help;
@@ -27,6 +30,10 @@ static const struct subcommand {
 	  "Which code of a process stalls on page faults, on what kind, and for how long." },
 	{ "record", "faultprof record", ACTION_RECORD, NULL, 0, 0, options_check_record,
 	  "Keep a run in a file, to be reported later or elsewhere." },
+	{ "gate", "faultprof gate", ACTION_GATE, NULL, 0, MAX_RUNS, options_check_gate,
+	  "Fail when faults are more than a baseline, or a budget, allows." },
+	{ "baseline", "faultprof baseline update", ACTION_BASELINE, NULL, 0, MAX_RUNS,
+	  options_check_baseline, "Make a baseline for the gate, or add runs to it." },
 	{ "report", "faultprof report", ACTION_REPORT, "[RECORDING]", 0, 1, options_check_report,
 	  "Print of a recording what the run would have printed." },
 	{ "archive", "faultprof archive", ACTION_ARCHIVE, "[RECORDING]", 0, 1, NULL,
@@ -42,9 +49,13 @@ static const struct subcommand {
 #define REPORT (1U << ACTION_REPORT)
 #define ARCHIVE (1U << ACTION_ARCHIVE)
 #define DIFF (1U << ACTION_DIFF)
-#define READS (REPORT | ARCHIVE | DIFF) /* those that read recordings */
-#define MEASURES (BARE | RECORD)	/* those that watch processes */
-#define PRINTS (MEASURES | REPORT | DIFF)
+#define GATE (1U << ACTION_GATE)
+#define BASELINE (1U << ACTION_BASELINE)
+#define GATES (GATE | BASELINE)
+#define READS (REPORT | ARCHIVE | DIFF | GATES) /* those that read recordings */
+#define REPORTS (BARE | RECORD)			/* those that watch processes for a report */
+#define MEASURES (REPORTS | GATES)
+#define PRINTS (REPORTS | REPORT | DIFF)
 #define ALL UINT_MAX
 
 /* Rows of one name are for different subcommands. */
@@ -79,30 +90,49 @@ static const struct {
 	{ BARE, 0, "interval", "SECONDS", set_interval, "how often to write them (default 15)" },
 	{ PRINTS, 0, "top", "N", set_top,
 	  "rows in each table; 0: all (default: text 20, others all)" },
-	{ PRINTS, 0, "kind", "KIND[,KIND]", set_kinds,
+	{ PRINTS | GATES, 0, "kind", "KIND[,KIND]", set_kinds,
 	  "only these: swap-in, swap-cache, file-read, …" },
-	{ PRINTS, 0, "mode", "MODE", set_mode,
+	{ PRINTS | GATES, 0, "mode", "MODE", set_mode,
 	  "only faults in user or in kernel mode (default: all)" },
 	{ PRINTS & ~DIFF, 0, "no-stacks", NULL, set_no_stacks,
 	  "list functions alone, no call stacks" },
-	{ MEASURES, 0, "slow", "USEC", set_slow,
+	{ REPORTS, 0, "slow", "USEC", set_slow,
 	  "record faults that take so long one by one (default 1000)" },
 	{ MEASURES, 0, "tier", "TIER", set_tier,
 	  "measure by fentry, tracepoint or perf (default: auto)" },
-	{ MEASURES, 0, "provider", "NAME|FILE", set_provider,
+	{ REPORTS, 0, "provider", "NAME|FILE", set_provider,
 	  "ask this one, too, whose memory it is; none: ask nobody" },
-	{ MEASURES, 0, "alloc-min", "BYTES", set_alloc_min,
+	{ REPORTS, 0, "alloc-min", "BYTES", set_alloc_min,
 	  "ages of what malloc gives, from this size on (default 4096)" },
-	{ MEASURES, 0, "alloc-fn", "FUNCTIONS", set_alloc_fn,
+	{ REPORTS, 0, "alloc-fn", "FUNCTIONS", set_alloc_fn,
 	  "and of what alloc=SYMBOL,free=SYMBOL,size=ARGUMENT give" },
-	{ MEASURES, 0, "alloc-stacks", NULL, set_alloc_stacks,
-	  "and who allocated what faults hit" },
-	{ MEASURES, 0, "haproxy-socket", "PATH", set_haproxy_socket,
+	{ REPORTS, 0, "alloc-stacks", NULL, set_alloc_stacks, "and who allocated what faults hit" },
+	{ REPORTS, 0, "haproxy-socket", "PATH", set_haproxy_socket,
 	  "ask HAProxy's stats socket, too; it swaps in its sessions for that" },
 	{ MEASURES, 0, "sites", "N", set_sites,
 	  "places in the code that can be told apart (default 8192)" },
 	{ MEASURES, 0, "ring", "KB", set_ring,
 	  "buffer for faults recorded one by one (default 4096)" },
+	{ GATES, 0, "baseline", "FILE", set_baseline, "what is usual" },
+	{ GATES, 0, "repeat", "N", set_repeat, "runs (default 5)" },
+	{ BASELINE, 0, "keep", "N", set_keep, "keep the last N runs (default 50)" },
+	{ GATES, 0, "work", "N", set_work, "faults per unit, not per second: a run does N units" },
+	{ GATES, 0, "work-from", "FILE", set_work_from,
+	  "or as many as the run writes to this file" },
+	{ GATES, 0, "per-request", NULL, set_per_request, "or as many requests as HAProxy had" },
+	{ GATES, 0, "haproxy-socket", "PATH", set_haproxy_socket, "its stats socket, for that" },
+	{ GATE, 0, "budget", "SERIES=N", set_budget,
+	  "so many a run, or with /s, /work: major=0, swap-in:FUNCTION=5/s" },
+	{ GATE, 0, "max-ratio", "RATIO", set_max_ratio,
+	  "how many times the baseline's rate is allowed (default 1.1)" },
+	{ GATE, 0, "min-rise", "FAULTS", set_min_rise, "and how many more a second (default 1)" },
+	{ GATE, 0, "level", "P", set_level, "how likely a false alarm may be (default 0.01)" },
+	{ GATE, 0, "by", "LEVEL[,LEVEL]", set_by,
+	  "compare total,major,kind,symbol (default: kind,symbol)" },
+	{ GATE, 0, "series", "SERIES", set_series, "compare only this: swap-in, swap-in:FUNCTION" },
+	{ GATE, 0, "confirm", NULL, set_confirm, "run again what seems to have risen" },
+	{ GATE, 0, "report", "KIND=FILE", set_gate_report,
+	  "also as github, summary, gitlab, junit or json; - is standard output" },
 	{ BARE, 0, "probe", NULL, set_probe, "say what this kernel and these privileges allow" },
 	{ ALL, 'v', "verbose", NULL, set_verbose,
 	  "say more on standard error; -vv: why BPF is refused" },
@@ -122,6 +152,12 @@ static void put_usage(const struct subcommand *subcommand)
 
 	if (subcommand->operands)
 		printf("Usage: %s [options] %s\n", name, subcommand->operands);
+	else if (subcommand->max_operands)
+		printf("Usage: %s [options] -- COMMAND [ARGUMENT...]\n"
+		       "       %s [options] -p PID[,PID...]|--comm NAME|--cgroup PATH -d SECONDS\n"
+		       "       %s [options] -p PID[,PID...]|--comm NAME|--cgroup PATH -- LOAD\n"
+		       "       %s [options] RECORDING...\n",
+		       name, name, name, name);
 	else
 		printf("Usage: %s [options] -p PID[,PID...] | --comm NAME | --cgroup PATH\n"
 		       "       %s [options] -- COMMAND [ARGUMENT...]\n",
@@ -152,7 +188,12 @@ void options_help(const struct options *options)
 		for (size_t i = 1; i < NR_SUBCOMMANDS; i++)
 			printf("  %-26s %s\n", subcommands[i].name, subcommands[i].help);
 	}
-	printf("\nExit status: 0 done, 1 failed, 64 wrong usage. See faultprof(8).\n");
+	if (subcommand->action == ACTION_GATE)
+		puts("\nExit status: 0 passed, 2 regression, 3 no verdict, 1 failed, 64 wrong "
+		     "usage. "
+		     "See faultprof(8).");
+	else
+		puts("\nExit status: 0 done, 1 failed, 64 wrong usage. See faultprof(8).");
 }
 
 void options_formats(void)
@@ -174,16 +215,31 @@ static const struct subcommand *find_subcommand(const char *name)
 	return NULL;
 }
 
-/* A word that is no option, in front of all options, is a subcommand. */
-static int choose_subcommand(int argc, char **argv, const struct subcommand **ret)
+/* A word that is no option, in front of all options, is a subcommand; some want a second one. */
+static int choose_subcommand(int argc, char **argv, const struct subcommand **ret, int *words)
 {
-	*ret = argc < 2 || *argv[1] == '-' ? &subcommands[0] : find_subcommand(argv[1]);
-	if (*ret)
+	const struct subcommand *found;
+	const char *verb;
+
+	*words = 0;
+	*ret = &subcommands[0];
+	if (argc < 2 || *argv[1] == '-')
 		return 0;
-	log_error("no subcommand '%s'; see faultprof --help, and to run a command, put -- before "
-		  "it",
-		  argv[1]);
-	return -EINVAL;
+	found = find_subcommand(argv[1]);
+	if (!found) {
+		log_error("no subcommand '%s'; see faultprof --help, and to run a command, put -- "
+			  "before it",
+			  argv[1]);
+		return -EINVAL;
+	}
+	verb = strstr(found->full, found->name) + strlen(found->name);
+	*words = *verb && argc > 2 && !strcmp(argv[2], verb + 1) ? 2 : 1;
+	if (*verb && *words == 1 && (argc < 3 || *argv[2] != '-')) {
+		log_error("what about the %s? %s it has to be", found->name, found->full);
+		return -EINVAL;
+	}
+	*ret = found;
+	return 0;
 }
 
 /* getopt stops at an option that it does not know: do others? @name: of a long one, with its
@@ -253,11 +309,13 @@ static int parse_options(int argc, char **argv, const struct subcommand *subcomm
 
 /* What is behind the options: a command to be run, or files. */
 static int take_operands(const struct subcommand *subcommand, char *const *words, unsigned int nr,
-			 struct options *o)
+			 bool dashes, struct options *o)
 {
-	if (!subcommand->operands) {
+	bool files = subcommand->operands || (subcommand->max_operands && !dashes);
+
+	if (!files) {
 		o->command = nr ? words : NULL;
-		if (nr && find_subcommand(words[0]) && strcmp(words[-1], "--")) {
+		if (nr && *words[0] && find_subcommand(words[0]) && !dashes) {
 			log_error("a subcommand comes first: faultprof %s [options]", words[0]);
 			return -EINVAL;
 		}
@@ -265,7 +323,8 @@ static int take_operands(const struct subcommand *subcommand, char *const *words
 	}
 	if (nr < subcommand->min_operands || nr > subcommand->max_operands) {
 		log_error("%s takes %s after its options; see %s --help", subcommand->full,
-			  subcommand->operands, subcommand->full);
+			  subcommand->operands ? subcommand->operands : "fewer recordings",
+			  subcommand->full);
 		return -EINVAL;
 	}
 	o->files = words;
@@ -284,15 +343,15 @@ int options_parse(int argc, char **argv, struct options *ret)
 		.inherit = true,
 		.slow_ns = 1000000,
 		.alloc_min = 4096,
+		.gate = GATE_DEFAULTS,
 	};
-	int r = choose_subcommand(argc, argv, &subcommand), skip;
+	int skip, r = choose_subcommand(argc, argv, &subcommand, &skip);
 	bool dashes;
 
 	if (r)
 		return r;
 	o.subcommand = subcommand;
 	o.action = subcommand->action;
-	skip = *subcommand->name ? 1 : 0;
 	argc -= skip;
 	argv += skip;
 	r = parse_options(argc, argv, subcommand, &o);
@@ -300,7 +359,7 @@ int options_parse(int argc, char **argv, struct options *ret)
 	if (!r && !o.top_given)
 		o.top = o.sink->top;
 	if (!r && o.action == subcommand->action) {
-		r = take_operands(subcommand, argv + optind, argc - optind, &o);
+		r = take_operands(subcommand, argv + optind, argc - optind, dashes, &o);
 		if (!r && subcommand->check)
 			r = subcommand->check(&o, dashes);
 	}
@@ -315,6 +374,7 @@ void options_release(struct options *options)
 {
 	for (size_t i = 0; i < options->nr_alloc_fns; i++)
 		options_release_allocator(&options->alloc_fns[i]);
+	gate_options_release(&options->gate);
 	free(options->alloc_fns);
 	free(options->pids);
 	options->alloc_fns = NULL;

@@ -11,6 +11,7 @@
 #include "faultprof/provider.h"
 #include "model/sink.h"
 #include "model/tier.h"
+#include "options_gate.h"
 
 enum action {
 	ACTION_RUN,
@@ -18,6 +19,8 @@ enum action {
 	ACTION_REPORT,
 	ACTION_ARCHIVE,
 	ACTION_DIFF,
+	ACTION_GATE,
+	ACTION_BASELINE,
 	ACTION_PROBE,
 	ACTION_FORMATS,
 	ACTION_VERSION,
@@ -61,6 +64,7 @@ struct options {
 	const char *haproxy_socket;	/* NULL: it is not asked */
 	unsigned int sites, ring_bytes; /* 0: default */
 	unsigned int verbose;
+	struct gate_options gate;
 };
 
 /* Fills @ret. On bad usage, which it has told, returns -EINVAL; -ENOMEM. Strings are borrowed from

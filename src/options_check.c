@@ -12,9 +12,10 @@
 #define TEXTFILE_TOP 50
 #define TEXTFILE_TOP_MAX 10000
 
-static int check_targets(const struct options *o, bool dashes)
+int options_check_targets(const struct options *o, bool dashes)
 {
-	int given = (o->nr_pids > 0) + !!o->comm + !!o->cgroup + !!o->command;
+	bool command = o->command && !o->gate.load;
+	int given = (o->nr_pids > 0) + !!o->comm + !!o->cgroup + command;
 
 	if (!given && dashes)
 		log_error("no command after --; see faultprof --help");
@@ -116,7 +117,7 @@ int options_check_run(struct options *o, bool dashes)
 		r = check_socket(o);
 	if (!r && !o->recording)
 		r = check_output(o);
-	return r ? r : check_targets(o, dashes);
+	return r ? r : options_check_targets(o, dashes);
 }
 
 int options_check_report(struct options *o, bool dashes)

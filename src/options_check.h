@@ -8,7 +8,9 @@
 /* A run: it needs targets, and providers for what is asked of them. @dashes: a "--" came before the
  * command. May complete @o. 0, or -EINVAL after it has told what is wrong. */
 int options_check_run(struct options *o, bool dashes);
-/* The same, with the name of the recording. */
+/* Only what is watched: one thing, or one and a command that is its load. */
+int options_check_targets(const struct options *o, bool dashes);
+/* A run, with the name of the recording. */
 int options_check_record(struct options *o, bool dashes);
 /* A report alone. */
 int options_check_report(struct options *o, bool dashes);

@@ -23,7 +23,9 @@
 #include "collect/collector.h"
 #include "collect/command.h"
 #include "provider/haproxy_socket.h"
+#include "provider/haproxy_requests.h"
 #include "provider/malloc.h"
+#include "session_end.h"
 #include "session_export.h"
 #include "session_keep.h"
 #include "session_objects.h"
@@ -39,6 +41,8 @@
 
 struct session {
 	const struct options *options;
+	session_measured_fn measured; /* gets the profile; NULL: it is printed */
+	void *arg;
 	struct probe probe;
 	struct binary_table binaries;
 	struct collector *collector;
@@ -56,6 +60,7 @@ struct session {
 	struct tally tally;
 	struct allocation_tally allocations;
 	struct profile profile;
+	struct haproxy_requests requests;
 	uint64_t scanned_ns, progress_ns;
 };
 
@@ -72,41 +77,6 @@ static const char *error_remedy(int error)
 	default:
 		return "-v and faultprof --probe say more";
 	}
-}
-
-static volatile sig_atomic_t interrupted;
-
-static void on_signal(int number)
-{
-	(void)number;
-	interrupted = 1;
-}
-
-static volatile pid_t command_pid;
-static volatile uint64_t command_end_ns; /* 0: it runs */
-
-/* Its end as it was: we may be busy with its faults for a while. */
-static void on_child(int number, siginfo_t *info, void *context)
-{
-	(void)number, (void)context;
-	if (info->si_pid == command_pid)
-		command_end_ns = clock_now_ns();
-}
-
-static void catch_signals(const struct command *command)
-{
-	struct sigaction child = { .sa_sigaction = on_child,
-				   .sa_flags = SA_SIGINFO | SA_RESTART | SA_NOCLDSTOP };
-	/* Without SA_RESTART: a wait has to end. The second one ends us at once. */
-	struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESETHAND };
-
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is a write error like others */
-	command_pid = command->pid;
-	if (command->pid)
-		sigaction(SIGCHLD, &child, NULL);
 }
 
 /* ---- what comes from the collector ---- */
@@ -184,13 +154,17 @@ static int open_collector(struct session *s)
 
 static int find_targets(struct session *s)
 {
+	bool load = s->options->gate.load;
+
 	s->targets = (struct targets){
 		.options = s->options,
 		.collector = s->collector,
 		.profile = &s->profile,
-		.helpers = { s->output.helper, s->recorder.output.helper },
+		.helpers = { s->output.helper, s->recorder.output.helper, 0,
+			     load ? s->command.pid : 0 },
+		.family = s->measured ? getppid() : 0,
 	};
-	return targets_first(&s->targets, s->command.pid);
+	return targets_first(&s->targets, load ? 0 : s->command.pid);
 }
 
 /* Without privileges: external ones are other people's code. */
@@ -233,14 +207,24 @@ static void open_births(struct session *s)
 	provider_malloc_set(o->alloc_min, o->alloc_fns, o->nr_alloc_fns);
 }
 
+static int tell_requests(const struct session *s, int r)
+{
+	if (r)
+		log_error("--haproxy-socket %s: %s", s->requests.path, s->requests.why);
+	return r;
+}
+
 /* Before faults are counted: to answer, the proxy reads much of what it has in swap. */
-static int ask_haproxy(const struct session *s)
+static int ask_haproxy(struct session *s)
 {
 	const struct pid_list *targets = &s->targets.added;
 	const char *path = s->options->haproxy_socket;
 	char why[256];
-	int r = path ? provider_haproxy_ask(path, targets->pids, targets->nr, why, sizeof(why)) : 0;
+	int r;
 
+	if (s->options->gate.per_request)
+		return tell_requests(s, haproxy_requests_open(&s->requests, path));
+	r = path ? provider_haproxy_ask(path, targets->pids, targets->nr, why, sizeof(why)) : 0;
 	if (r)
 		log_error("--haproxy-socket %s: %s", path, why);
 	return r;
@@ -277,6 +261,10 @@ static int start(struct session *s)
 		return r;
 	}
 	r = choose_providers(s);
+	if (r)
+		return r;
+	if (s->requests.path)
+		r = tell_requests(s, haproxy_requests_begin(&s->requests));
 	if (r)
 		return r;
 	s->profile.begin_ns = clock_now_ns();
@@ -319,6 +307,8 @@ static void clear_progress(const struct session *s)
 
 static bool all_gone(const struct session *s)
 {
+	if (s->options->gate.load && end_of_command_ns())
+		return true;
 	return !s->options->comm && !s->options->cgroup && !collector_alive(s->collector);
 }
 
@@ -375,10 +365,10 @@ static int export_interval(struct session *s)
 
 static int poll_all(struct session *s)
 {
-	uint64_t now = clock_now_ns(), before = now;
+	uint64_t now = clock_now_ns(), before = now, ended;
 	int slice, r = 0;
 
-	while (!r && !interrupted && (slice = next_slice(s, now))) {
+	while (!r && !end_interrupted() && (slice = next_slice(s, now))) {
 		r = collector_poll(s->collector, slice, on_fault, s);
 		if (r == -EINTR)
 			r = 0;
@@ -395,7 +385,8 @@ static int poll_all(struct session *s)
 			r = export_interval(s);
 	}
 	/* What it started was there still when we looked before, unless it ended since. */
-	s->profile.end_ns = command_end_ns > before && command_end_ns < now ? command_end_ns : now;
+	ended = end_of_command_ns();
+	s->profile.end_ns = ended > before && ended < now ? ended : now;
 	return r;
 }
 
@@ -418,16 +409,11 @@ static int collect(struct session *s)
 
 /* ---- the report ---- */
 
-static int report(struct session *s)
+static int complete(struct session *s)
 {
-	const struct exported run = exported(s);
 	struct collect_counts counts;
 	int r;
 
-	if (s->exporter)
-		return exporter_finish(s->exporter, &run);
-	if (s->options->recording && !s->options->output)
-		return 0;
 	collector_counts(s->collector, &counts);
 	r = profile_complete(&s->profile, &(struct finished){
 						  .tier = s->collector->tier,
@@ -443,11 +429,37 @@ static int report(struct session *s)
 						  .tally = &s->tally,
 						  .allocations = &s->allocations,
 					  });
-	if (r) {
+	if (r)
 		log_error("cannot build the report: %s; %s", strerror(-r), error_remedy(r));
+	return r;
+}
+
+static int hand_over(struct session *s)
+{
+	struct measured measured = { .profile = &s->profile,
+				     .tier = s->collector->tier,
+				     .interrupted = end_interrupted() };
+	int r = 0;
+
+	if (s->requests.path)
+		r = tell_requests(s, haproxy_requests_end(&s->requests, &measured.requests));
+	measured.command_status = end_command(&s->command);
+	return r ? r : s->measured(s->arg, &measured);
+}
+
+static int report(struct session *s)
+{
+	const struct exported run = exported(s);
+	int r;
+
+	if (s->exporter)
+		return exporter_finish(s->exporter, &run);
+	if (s->options->recording && !s->options->output)
+		return 0;
+	r = complete(s);
+	if (r)
 		return r;
-	}
-	return profile_print(&s->profile, s->options, &s->output);
+	return s->measured ? hand_over(s) : profile_print(&s->profile, s->options, &s->output);
 }
 
 static void release(struct session *s)
@@ -455,6 +467,7 @@ static void release(struct session *s)
 	hosts_release(&s->hosts);
 	exporter_free(s->exporter);
 	provider_haproxy_forget();
+	haproxy_requests_close(&s->requests);
 	births_close(s->births);
 	providers_release(&s->providers);
 	collector_free(s->collector);
@@ -509,9 +522,9 @@ static int prepare(struct session *s)
 	return r;
 }
 
-int session_run(const struct options *options)
+int session_measure(const struct options *options, session_measured_fn measured, void *arg)
 {
-	struct session s = { .options = options };
+	struct session s = { .options = options, .measured = measured, .arg = arg };
 	int r = prepare(&s), reported;
 
 	if (!r)
@@ -519,7 +532,7 @@ int session_run(const struct options *options)
 	if (!r)
 		r = find_targets(&s);
 	if (!r) {
-		catch_signals(&s.command);
+		end_catch(&s.command);
 		r = start(&s);
 	}
 	if (!r) {
@@ -531,4 +544,9 @@ int session_run(const struct options *options)
 	}
 	release(&s);
 	return r;
+}
+
+int session_run(const struct options *options)
+{
+	return session_measure(options, NULL, NULL);
 }

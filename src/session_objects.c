@@ -20,7 +20,7 @@
 #define PAUSE 100 /* times what the work took, until it is done again */
 #define SCAN_PAUSE_NS 100000000ULL
 #define IDLE_SCAN_PAUSE_NS 1000000000ULL /* when nothing seems to have moved */
-#define IDLE_PAUSE 1000			 /* as PAUSE, then */
+#define IDLE_PAUSE 2000			 /* as PAUSE, then */
 #define WALK_PAUSE_NS 1000000000ULL
 
 /* Forgets those that have ended. */

@@ -113,12 +113,28 @@ static int find(const struct targets *t, struct pid_list *list)
 	return r;
 }
 
+static pid_t parent_of(pid_t pid)
+{
+	char path[64], line[256];
+	pid_t parent = -1;
+	FILE *in;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	in = fopen(path, "re");
+	while (in && fgets(line, sizeof(line), in))
+		if (sscanf(line, "PPid: %d", &parent) == 1)
+			break;
+	if (in)
+		fclose(in);
+	return parent;
+}
+
 static bool is_ours(const struct targets *t, pid_t pid)
 {
 	for (size_t i = 0; i < sizeof(t->helpers) / sizeof(*t->helpers); i++)
 		if (pid == t->helpers[i])
 			return true;
-	return pid == getpid();
+	return pid == getpid() || (t->family && (pid == t->family || parent_of(pid) == t->family));
 }
 
 static int scan(struct targets *t, size_t *refused)

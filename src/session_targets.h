@@ -13,7 +13,8 @@ struct targets {
 	const struct options *options;
 	struct collector *collector;
 	struct profile *profile; /* the first of them are listed in it */
-	pid_t helpers[3];	 /* processes of our own, which are none; 0: none */
+	pid_t helpers[4];	 /* processes of our own, which are none; 0: none */
+	pid_t family;		 /* and whatever it started; 0: none */
 	struct pid_list added;	 /* all that were ever added, unless forgotten; starts empty */
 };
 

@@ -1,9 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 # include_rule.sh [TREE]: checks who includes whom.
-#   base <- model <- {collect, symbolize, provider, sink} <- session <- main
+#   base <- model <- {collect, symbolize, provider, sink, gate} <- session <- main
 # Siblings never include each other; only symbolize sees libelf and libdw; only collect sees libbpf
-# and the skeleton; only session and main see options.h; bpf includes event.h and its own headers.
+# and the skeleton; only sink and gate see jansson; only session and main see options.h; bpf
+# includes event.h and its own headers.
 # include_rule.sh --self-test: proves on violating copies that it fails when it should.
 
 cd "$(dirname "$0")/.." || exit 1
@@ -28,9 +29,9 @@ allowed() {
 	bpf) echo bpf include ;;
 	base) echo base ;;
 	model) echo model base include ;;
-	collect | symbolize | provider | sink) echo "$1" model base include ;;
+	collect | symbolize | provider | sink | gate) echo "$1" model base include ;;
 	options) echo options model base include ;;
-	session) echo session options collect symbolize provider sink model base include ;;
+	session) echo session options collect symbolize provider sink gate model base include ;;
 	main) echo main session options model base include ;;
 	esac
 }
@@ -63,7 +64,7 @@ check() {
 		"") continue ;; # the system's
 		skeleton | libbpf) [ "$part" = collect ] && continue ;;
 		libdw) [ "$part" = symbolize ] && continue ;;
-		jansson) [ "$part" = sink ] && continue ;;
+		jansson) [[ $part =~ ^(sink|gate)$ ]] && continue ;;
 		bpf-side) [ "$part" != include ] && continue ;;
 		options) [[ $part =~ ^(options|session|main)$ ]] && continue ;;
 		*) [[ " $(allowed "$part") " == *" $to "* ]] && continue ;;
@@ -100,6 +101,9 @@ self_test() {
 		src/model/self_test.c|"../session.h"
 		src/model/self_test.c|<elfutils/libdw.h>
 		src/sink/self_test.c|"collect/self_test.h"
+		src/gate/self_test.c|"sink/json.h"
+		src/gate/self_test.c|"options.h"
+		src/session.c|<jansson.h>
 		src/sink/self_test.c|"../symbolize/self_test.h"
 		src/sink/self_test.c|"options.h"
 		src/collect/self_test.c|"symbolize/self_test.h"

@@ -8,7 +8,9 @@ _faultprof() {
 		--no-stacks --no-inherit --slow --tier --provider --alloc-min --alloc-fn
 		--alloc-stacks --haproxy-socket --sites --ring --probe --textfile --interval --verbose
 		--version --help'
-	local subcommands='record report archive diff'
+	local gate_options='--pid --comm --cgroup --duration --kind --mode --no-inherit --tier --sites --ring
+		--baseline --repeat --work --work-from --per-request --haproxy-socket --verbose --help'
+	local subcommands='record report archive diff gate baseline'
 
 	case ${COMP_WORDS[1]} in
 	record) options="${options/ --probe --textfile --interval/} --report" ;;
@@ -18,6 +20,8 @@ _faultprof() {
 		;;
 	archive) options='--output --debug-dir --verbose --help' ;;
 	diff) options='--output --debug-dir --format --top --kind --mode --verbose --help' ;;
+	gate) options="$gate_options --budget --max-ratio --min-rise --level --by --series --confirm --report" ;;
+	baseline) options="$gate_options --keep" ;;
 	esac
 
 	COMPREPLY=()
@@ -57,7 +61,12 @@ _faultprof() {
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -d -- "${cur:-/sys/fs/cgroup/}")
 		;;
-	-o | --output | --report | --textfile | --haproxy-socket)
+	-o | --output | --report | --textfile | --haproxy-socket | --baseline | --work-from)
+		if [[ ${COMP_WORDS[1]} == gate && $prev == --report && $cur != *=* ]]; then
+			compopt -o nospace 2>/dev/null
+			mapfile -t COMPREPLY < <(compgen -S = -W 'github summary gitlab junit json' -- "$cur")
+			return
+		fi
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		;;
@@ -73,11 +82,19 @@ _faultprof() {
 	--mode) mapfile -t COMPREPLY < <(compgen -W 'user kernel all' -- "$cur") ;;
 	--provider) mapfile -t COMPREPLY < <(compgen -f -W 'none malloc' -- "$cur") ;;
 	--tier) mapfile -t COMPREPLY < <(compgen -W 'auto fentry tracepoint perf' -- "$cur") ;;
+	--by)
+		word=
+		[[ $cur != *,* ]] || word=${cur%,*},
+		mapfile -t COMPREPLY < <(compgen -P "$word" -W 'total major kind symbol' -- "${cur##*,}")
+		;;
+	--repeat | --keep | --work | --budget | --max-ratio | --min-rise | --level | --series) ;;
 	-d | --duration | --interval | --top | --slow | --sites | --ring | --alloc-min | --alloc-fn) ;;
 	*)
 		if ((COMP_CWORD == 1)); then
 			options+=" $subcommands"
-		elif [[ ${COMP_WORDS[1]} =~ ^(report|archive|diff)$ && $cur != -* ]]; then
+		elif [[ ${COMP_WORDS[1]} == baseline && $COMP_CWORD -eq 2 ]]; then
+			options=update
+		elif [[ ${COMP_WORDS[1]} =~ ^(report|archive|diff|gate|baseline)$ && $cur != -* ]]; then
 			compopt -o filenames 2>/dev/null
 			mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 			return

@@ -53,7 +53,7 @@ struct object_ages {
 	bool ratio_known;	       /* else what follows means nothing */
 	uint64_t split_ns;	       /* all of the older half are at least so old */
 	uint64_t older, older_hit, younger, younger_hit;
-	struct ratio ratio;   /* share hit among the older to that among the younger */
+	struct ratio ratio;	     /* share hit among the older to that among the younger */
 	struct owner *owners, *last; /* private */
 };
 

@@ -53,8 +53,10 @@ static int open_socket(const char *path, int *ret)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
+	/* Who hangs up without listening may have said something before. */
 	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) ||
-	    send(fd, question, sizeof(question) - 1, MSG_NOSIGNAL) != sizeof(question) - 1) {
+	    (send(fd, question, sizeof(question) - 1, MSG_NOSIGNAL) != sizeof(question) - 1 &&
+	     errno != EPIPE)) {
 		r = errno ? -errno : -EIO;
 		close(fd);
 		return r;

@@ -817,18 +817,22 @@ class Proxy:
 
 
 class Haproxy(Proxy):
-    def __init__(self, binary="haproxy", threads=1, master=False, cgroup=None):
+    """Answers every request itself. With @stats, self.stats is a socket of its that tells little."""
+
+    def __init__(self, binary="haproxy", threads=1, master=False, cgroup=None, stats=False):
         binary = shutil.which(binary) or shutil.which(binary, path="/usr/sbin:/sbin")
         if not binary:
             raise Skip("no haproxy")
         self.dir = tempfile.mkdtemp(prefix="faultprof-test-", dir=scratch_base())
         self.port = free_port()
+        self.stats = os.path.join(self.dir, "stats")
         config = os.path.join(self.dir, "haproxy.cfg")
         write(config, """
 global
 	maxconn 8000
 	nbthread %d
 	tune.bufsize 16384
+%s
 defaults
 	mode http
 	timeout connect 5s
@@ -839,7 +843,7 @@ defaults
 frontend front
 	bind 127.0.0.1:%d
 	http-request return status 200 content-type text/plain string ok
-""" % (threads, self.port))
+""" % (threads, "\tstats socket %s level user" % self.stats if stats else "", self.port))
         self.launch([binary, "-W" if master else "-db", "-f", config], cgroup)
         self.worker = self.pid
         if master:

@@ -43,7 +43,7 @@ def in_bash(text):
 
 
 def in_zsh(text):
-    return named(r"""(?<=['"{,])(--?[a-zA-Z][\w-]*)(?=[=+]?[\[,}])""", text)
+    return named(r"""(?<=['"{,*])(--?[a-zA-Z][\w-]*)(?=[=+]?[\[,}])""", text)
 
 
 def in_fish(text):
@@ -90,11 +90,12 @@ def test_options_see_a_difference():
             (MAN, r"\.BI \\-\\-ring", r".BI \-\-rung"),
             (MAN, r'\.BR \\-p ", ', r'.BR \-q ", '),
             (MAN, r"^\.TP.*\n\.B cow\n", ""),
-            (BASH, "='record report", "='report"),
-            (BASH, "--sites", ""),
+            (BASH, "='record ", "='"),
+            (BASH, "--slow", ""),
             (BASH, "-o \\|", "-u |"),
             (BASH, " huge", ""),
             (ZSH, ".*--slow=.*\n", ""),
+            (ZSH, ".*--budget=.*\n", ""),
             (ZSH, "{-p\\+,", "{-q+,"),
             (ZSH, "shmem", ""),
             (FISH, ".*-l verbose.*\n", ""),
