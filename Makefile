@@ -44,7 +44,8 @@ BENCH_PROVIDERS := $(patsubst tests/bench/%.c,$(BUILD)/bench/%.so,$(wildcard tes
 
 C_FILES := $(SRC) $(wildcard src/*.h src/*/*.h bpf/*.[ch] include/*/*.h examples/*.c tests/*/*.c)
 SHELL_FILES := .ci/run tests/run tests/packages tests/include_rule.sh tests/vm/run \
-	tests/vm/init tests/vm/inside examples/demo.sh src/completions/faultprof.bash
+	tests/vm/init tests/vm/inside examples/demo.sh examples/ci/load-test.sh \
+	src/completions/faultprof.bash
 
 Q := $(if $(V),,@)
 SUB := --no-print-directory $(if $(V),,-s)

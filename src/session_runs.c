@@ -9,7 +9,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -82,6 +81,9 @@ static int run_child(const struct options *options, FILE *out)
 	struct options own = *options;
 	int r;
 
+	/* Until the run has its own handlers, ours would keep it from ending. */
+	signal(SIGINT, SIG_DFL);
+	signal(SIGTERM, SIG_DFL);
 	/* Who owns the memory does not matter here, and neither does who called whom. */
 	own.providers = "none";
 	own.stacks = false;

@@ -3,7 +3,7 @@
 #ifndef GATE_VERDICT_H
 #define GATE_VERDICT_H
 
-#include "gate/rates.h"
+#include "model/rates.h"
 #include "gate/rules.h"
 
 enum gate_outcome {

@@ -10,6 +10,9 @@
 
 #include "base/grow.h"
 #include "base/intern.h"
+#include "model/rates.h"
+
+#define LEVEL .025 /* on either side */
 
 /* No padding: it is hashed as bytes. */
 struct compared_key {
@@ -116,68 +119,22 @@ int comparison_add(struct comparison *comparison, unsigned int side, const struc
 
 /* ---- the verdict ---- */
 
-/* How far the pieces of one side are from its rate (Pearson); @df: and how many say so. */
-static double scatter(const struct comparison_side *side, const struct compared *row,
-		      unsigned int which, double *df)
-{
-	double squares = 0;
-
-	if (!row->faults[which])
-		return 0;
-	for (unsigned int i = 0; i < side->nr_pieces; i++) {
-		double mean = row->rate[which] * side->pieces[i];
-		double off = row->pieces[which][i] - mean;
-
-		squares += off * off / mean;
-	}
-	*df += side->nr_pieces - 1;
-	return squares;
-}
-
-/* The square of Student's t over that of the normal deviate, both at 95 % (Cornish and Fisher's
- * first terms): a scatter that is known from few pieces may be larger. */
-static double allowance(double df)
-{
-	double ratio = 1 + 1.2104 / df + 1.4403 / df / df;
-
-	return ratio * ratio;
-}
-
-/* As many independent faults as say as much. */
-static uint64_t effective(uint64_t faults, double dispersion)
-{
-	uint64_t n = (uint64_t)((double)faults / dispersion + .5);
-
-	return faults && !n ? 1 : n;
-}
-
-/* Faults a nanosecond are rare enough for proportions to be rates. */
 static void judge(const struct comparison *comparison, struct compared *row)
 {
 	const struct comparison_side *side = comparison->side;
-	double df = 0, squares = 0, wide;
-	uint64_t ns[2];
+	struct rate_side pieces[2];
+	struct rate_fit fit;
 
 	for (unsigned int i = 0; i < 2; i++) {
 		row->rate[i] = side[i].seconds > 0 ? (double)row->faults[i] / side[i].seconds : 0;
-		squares += scatter(&side[i], row, i, &df);
-		ns[i] = (uint64_t)(side[i].seconds * 1e9);
+		pieces[i] = (struct rate_side){ row->pieces[i], side[i].pieces, side[i].nr_pieces };
 	}
-	if (df < COMPARISON_MIN_PIECES - 1)
+	if ((!row->faults[0] && !row->faults[1]) || rates_fit(&pieces[0], &pieces[1], &fit) ||
+	    fit.df < COMPARISON_MIN_PIECES - 1)
 		return;
-	row->dispersion = squares > df ? squares / df : 1;
-	wide = squares > df ? row->dispersion * allowance(df) : 1;
-	if (!ratio_of(effective(row->faults[1], wide), ns[1], effective(row->faults[0], wide),
-		      ns[0], &row->ratio))
-		return;
-	/* Those counts are whole numbers, and may be small ones. */
-	if (row->faults[0] && row->faults[1]) {
-		double off = row->rate[1] / row->rate[0] / row->ratio.value;
-
-		row->ratio.value *= off;
-		row->ratio.low *= off;
-		row->ratio.high *= off;
-	}
+	row->dispersion = fit.dispersion;
+	row->ratio = (struct ratio){ rates_ratio(&fit), rates_low(&fit, LEVEL),
+				     rates_high(&fit, LEVEL) };
 	row->verdict = row->ratio.low > 1    ? VERDICT_MORE
 		       : row->ratio.high < 1 ? VERDICT_FEWER
 					     : VERDICT_NOISE;

@@ -27,7 +27,7 @@ static uint64_t bucket_middle(unsigned int bucket)
 void durations_add(struct durations *durations, uint64_t ns)
 {
 	durations->nr++;
-	durations->total_ns += (double)ns;
+	durations->total_ns += ns;
 	durations->bucket[bucket_of(ns)]++;
 	if (ns > durations->max_ns)
 		durations->max_ns = ns;

@@ -11,7 +11,7 @@
 
 struct durations {
 	uint64_t nr, max_ns;
-	double total_ns; /* of many long ones: more than 64 bits hold */
+	unsigned __int128 total_ns; /* of many long ones: more than 64 bits hold */
 	uint32_t bucket[DURATIONS_BUCKETS];
 };
 

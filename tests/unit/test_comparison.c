@@ -97,7 +97,7 @@ static void test_lengths(void **state)
 		add(&comparison, 1, .5, "touch", FP_ZERO, 50);
 	}
 	comparison_finish(&comparison);
-	assert_true(comparison.kinds[FP_ZERO].dispersion == 1);
+	assert_true(comparison.kinds[FP_ZERO].dispersion <= 1);
 	assert_true(comparison.kinds[FP_ZERO].ratio.value > .999 &&
 		    comparison.kinds[FP_ZERO].ratio.value < 1.001);
 	comparison_release(&comparison);

@@ -13,8 +13,8 @@
 
 #include <cmocka.h>
 
-#include "gate/rates.h"
-#include "gate/tails.h"
+#include "model/rates.h"
+#include "model/tails.h"
 
 static void assert_near(double got, double want, double share)
 {

@@ -3,8 +3,8 @@
  * How much higher a rate is now than it was, when counts scatter more than chance alone would have
  * it. What the runs are counted by (the exposure) is seconds or units of work, any one unit.
  */
-#ifndef GATE_RATES_H
-#define GATE_RATES_H
+#ifndef MODEL_RATES_H
+#define MODEL_RATES_H
 
 #include <stddef.h>
 

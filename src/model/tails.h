@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* How likely a value so far out is, of distributions with any number of degrees of freedom above 0,
  * whole or not. */
-#ifndef GATE_TAILS_H
-#define GATE_TAILS_H
+#ifndef MODEL_TAILS_H
+#define MODEL_TAILS_H
 
 /* Of Student's t: the probability of a value above @t. */
 double student_above(double t, double df);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* The tails are incomplete beta functions, and these a continued fraction (Abramowitz and Stegun
  * 26.5.8, evaluated by Lentz's method). */
-#include "gate/tails.h"
+#include "model/tails.h"
 
 #include <math.h>
 

@@ -14,13 +14,13 @@
  * logarithms and Wald tests with a dispersion for each side did not. The larger of both dispersions
  * is safer still, and found 6 % fewer rises by 30 % in real runs.
  */
-#include "gate/rates.h"
+#include "model/rates.h"
 
 #include <errno.h>
 #include <math.h>
 #include <stdbool.h>
 
-#include "gate/tails.h"
+#include "model/tails.h"
 
 #define PRIOR_DF 2
 #define UNEQUAL .05   /* an F test's level */
