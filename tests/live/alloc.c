@@ -34,8 +34,10 @@
 #define ALIGNMENT 64
 #define SLOTS 400000
 
-/* What may be given back by what, and (PLAIN, FLAGS) made larger. */
-enum family { PLAIN, NEW, ARRAY, NEW_ALIGNED, ARRAY_ALIGNED, FLAGS, POOL };
+/* What may be given back by what, and (PLAIN, UNSIZED, FLAGS) made larger. What is UNSIZED may not
+ * be given back with its size: aligned, it has another one, and tcmalloc's realloc leaves as large
+ * as it was what is made smaller. */
+enum family { PLAIN, UNSIZED, NEW, ARRAY, NEW_ALIGNED, ARRAY_ALIGNED, FLAGS, POOL };
 
 /* Arguments by letter: s size, w size in whole pages, n how many (of 8 bytes), a alignment, r where
  * to put the result, o old object, p object, 0 nothing. */
@@ -45,9 +47,9 @@ struct function {
 	uintptr_t address; /* 0: there is none */
 };
 
-#define C(name, arguments)                                 \
-	{                                                  \
-#name, arguments, PLAIN, (uintptr_t)(name) \
+#define C(name, arguments, family)                          \
+	{                                                   \
+#name, arguments, family, (uintptr_t)(name) \
 	}
 
 /* An allocator of the program's own, on top of malloc. With @jump it does not return. */
@@ -55,15 +57,15 @@ __attribute__((noinline)) void *pool_alloc(int jump, size_t size);
 __attribute__((noinline)) void pool_free(int unused, void *object);
 
 static struct function makers[] = {
-	C(malloc, "s"),
-	C(calloc, "ns"),
-	C(realloc, "os"),
-	C(reallocarray, "ons"),
-	C(memalign, "as"),
-	C(aligned_alloc, "as"),
-	C(valloc, "s"),
-	C(pvalloc, "w"),
-	C(posix_memalign, "ras"),
+	C(malloc, "s", PLAIN),
+	C(calloc, "ns", PLAIN),
+	C(realloc, "os", UNSIZED),
+	C(reallocarray, "ons", UNSIZED),
+	C(memalign, "as", UNSIZED),
+	C(aligned_alloc, "as", UNSIZED),
+	C(valloc, "s", UNSIZED),
+	C(pvalloc, "w", UNSIZED),
+	C(posix_memalign, "ras", UNSIZED),
 	{ "_Znwm", "s", NEW, 0 },
 	{ "_ZnwmRKSt9nothrow_t", "s0", NEW, 0 },
 	{ "_ZnwmSt11align_val_t", "sa", NEW_ALIGNED, 0 },
@@ -77,11 +79,11 @@ static struct function makers[] = {
 	{ "tc_malloc", "s", PLAIN, 0 },
 	{ "tc_malloc_skip_new_handler", "s", PLAIN, 0 },
 	{ "tc_calloc", "ns", PLAIN, 0 },
-	{ "tc_realloc", "os", PLAIN, 0 },
-	{ "tc_memalign", "as", PLAIN, 0 },
-	{ "tc_valloc", "s", PLAIN, 0 },
-	{ "tc_pvalloc", "w", PLAIN, 0 },
-	{ "tc_posix_memalign", "ras", PLAIN, 0 },
+	{ "tc_realloc", "os", UNSIZED, 0 },
+	{ "tc_memalign", "as", UNSIZED, 0 },
+	{ "tc_valloc", "s", UNSIZED, 0 },
+	{ "tc_pvalloc", "w", UNSIZED, 0 },
+	{ "tc_posix_memalign", "ras", UNSIZED, 0 },
 	{ "tc_new", "s", NEW, 0 },
 	{ "tc_new_nothrow", "s0", NEW, 0 },
 	{ "tc_new_aligned", "sa", NEW_ALIGNED, 0 },
@@ -95,7 +97,7 @@ static struct function makers[] = {
 #define NR_MAKERS (sizeof(makers) / sizeof(*makers))
 
 static struct function enders[] = {
-	C(free, "p"),
+	C(free, "p", PLAIN),
 	{ "_ZdlPv", "p", NEW, 0 },
 	{ "_ZdlPvm", "ps", NEW, 0 },
 	{ "_ZdlPvRKSt9nothrow_t", "p0", NEW, 0 },
@@ -198,12 +200,19 @@ static uintptr_t call(const struct function *f, uintptr_t object, size_t size)
 	return stored ? stored_at : ret;
 }
 
+static bool may_end(const struct function *ender, enum family family)
+{
+	return ender->address &&
+	       (ender->family == family ||
+		(family == UNSIZED && ender->family == PLAIN && !strchr(ender->arguments, 's')));
+}
+
 /* One of those that may, at random. */
 static const struct function *ender_of(const struct function *maker, unsigned int *seed)
 {
 	size_t at = rand_r(seed) % NR_ENDERS;
 
-	while (!enders[at].address || enders[at].family != maker->family)
+	while (!may_end(&enders[at], maker->family))
 		at = (at + 1) % NR_ENDERS;
 	return &enders[at];
 }
@@ -272,7 +281,8 @@ static void step(unsigned int *seed)
 	}
 	if (!take(seed, &object))
 		return;
-	if (object.maker->family == maker->family)
+	if (object.maker->family == maker->family ||
+	    (object.maker->family <= UNSIZED && maker->family <= UNSIZED))
 		enter(maker, random_size(seed), object.base);
 	else
 		unmake(&object, seed);
@@ -468,7 +478,7 @@ static void find_all(void)
 	find(makers, NR_MAKERS);
 	find(enders, NR_ENDERS);
 	for (size_t i = 0; i < NR_MAKERS; i++)
-		if (makers[i].address && makers[i].family == PLAIN &&
+		if (makers[i].address && makers[i].family <= UNSIZED &&
 		    strcmp(makers[i].name, "reallocarray") &&
 		    library_of((void *)makers[i].address) != own)
 			makers[i].address = 0;
