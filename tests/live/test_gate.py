@@ -192,13 +192,10 @@ def test_verdicts():
         reports = [w for f in formats for w in ("--report", f + "=" + os.path.join(place, f))]
         verdict(gate(*usual, *reports, *program(3000)), 2, "regression", "zero")
         check_reports(place)
-        verdict(gate(*usual, "--series", "cow", *program(3000)), 0, "passed")
         verdict(gate("--budget", "zero:zero_faults=1999", "--repeat", "1", "--budget", "major=1000",
                      "--work", "1", *program(2000)), 3, "no verdict", "only run")
         verdict(gate("--budget", "zero:zero_faults=0", "--repeat", "1", *program(2000)), 2,
                 "regression", "zero:zero_faults=0")
-        verdict(gate(*usual, "--repeat", "1", "--kind", "zero", *program(2000)), 3, "no verdict",
-                "filter")
         verdict(gate(*usual, "--repeat", "1", "--tier", "perf", *program(2000)), 3, "no verdict",
                 "tier", "perf")
         write(base, read(base).replace("Linux 6", "Linux 2"))
@@ -429,14 +426,14 @@ def test_examples():
     with Scratch() as place:
         project = Project(place)
         equal(project.run(step(github, "Add to the baseline")["run"])[0], 0, "exit code of GitHub's")
-        for job in ("page-faults-baseline", "page-faults"):
-            rc, out = project.run("\n".join(gitlab[job]["script"]))
-            equal(rc, 0, "exit code of GitLab's %s (%s)" % (job, out))
-        equal(len(json.loads(read(project.path("faults.json")))["runs"]), 4, "runs of the baseline")
+        rc, out = project.run("\n".join(gitlab["page-faults"]["script"]))
+        equal(rc, 0, "exit code of GitLab's (%s)" % out)
+        github_words = step(github, "Add to the baseline")["run"].replace("\\\n", "").split()
+        equal(gitlab["page-faults-baseline"]["script"][0].split(), github_words, "GitLab's baseline")
         reports = gitlab["page-faults"]["artifacts"]["reports"]
         equal(json.loads(read(project.path(reports["codequality"]))), [], "issues")
         equal(gitlab["page-faults"]["allow_failure"]["exit_codes"], 3, "what only warns")
-        project.set_faults(1500)
+        project.set_faults(4000)
         rc, out = project.run(step(github, "Gate")["run"])
         equal(rc, 2, "exit code of GitHub's gate (%s)" % out)
         check("::error " in out and "rose" in read(project.path("summary.md")), "reports: " + out)
