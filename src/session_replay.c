@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/grow.h"
 #include "base/log.h"
@@ -13,11 +14,24 @@
 #define MAX_GROUPS (1U << 19) /* of faults: bounds what a recording can cost */
 #define MISSING_LISTED 8      /* binaries whose file is not here */
 
+static void tell_origin(const struct replay *replay, const struct recording_run *run)
+{
+	time_t seconds = (time_t)(run->begin_date_ns / 1000000000ULL);
+	char date[32] = "at an unknown time";
+	struct tm utc;
+
+	if (run->begin_date_ns && gmtime_r(&seconds, &utc))
+		strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%SZ", &utc);
+	log_info("%s: recorded by faultprof %s on %s, %s %s %s, %s", replay->path, run->version,
+		 run->node, run->system, run->release, run->machine, date);
+}
+
 static int on_run(void *arg, const struct recording_run *run)
 {
 	struct replay *replay = arg;
 	const struct options *o = replay->options;
 
+	tell_origin(replay, run);
 	replay->profile.begin_ns = run->begin_ns;
 	replay->profile.begin_date_ns = run->begin_date_ns;
 	replay->keeper = (struct keeper){

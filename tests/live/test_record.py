@@ -10,6 +10,7 @@ import signal
 import struct
 import subprocess
 import tarfile
+import time
 import zlib
 
 from lab import (BUILD, FAULTPROF, FAULTS, Cgroup, PageCluster, Scratch, Swap, Target, as_user,
@@ -128,6 +129,9 @@ def test_one_by_one():
               os.path.getsize(path))
         equal(sum(kind == FAULT for kind, _ in records(path)), 1000, "records of one fault")
         equal(replayed(path, prefix=as_user()).err, "", "what an ordinary user is told")
+        origin = replayed(path, "-v").err
+        check(os.uname().release in origin and time.strftime("%Y-%m-%dT", time.gmtime()) in origin,
+              "where it comes from: " + origin)
 
 
 @test_on_host
