@@ -2,6 +2,7 @@
 #include "session_export.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -284,6 +285,7 @@ static int forget(const struct exported *run)
 	mappings_forget(run->collector->mappings, forget_binary, run->symbolizer);
 	targets_forget(run->targets);
 	profile_release(run->profile);
+	malloc_trim(0); /* what a burst took is given back */
 	r = profile_init(run->profile);
 	run->profile->begin_ns = begin_ns;
 	return r;

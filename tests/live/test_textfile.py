@@ -123,7 +123,7 @@ def test_counts():
     pages = 2000
     with Scratch() as place, Swap(), PageCluster(0), Cgroup() as group, Cold(16, group) as cold:
         with Exporter(place, "-p", cold.pid) as prof:
-            begin = sum(procstat(cold.pid))
+            begin, major = sum(procstat(cold.pid)), procstat(cold.pid)[1]
             for turn in (1, 2):
                 cold.do("out", 0, pages)
                 out = prof.fresh()
@@ -135,8 +135,8 @@ def test_counts():
             equal(now.faults(), sum(procstat(cold.pid)) - begin, "faults")
             equal(now.faults(comm="cold", module="cold", symbol="main"), 2 * pages,
                   "faults of main")
-            equal(now.faults(kind="swap-in") + now.faults(kind="file-read"), procstat(cold.pid)[1],
-                  "major faults")
+            equal(now.faults(kind="swap-in") + now.faults(kind="file-read"),
+                  procstat(cold.pid)[1] - major, "major faults")
             equal(now.faults(kind="swap-in") + now.faults(kind="swap-cache"), 2 * pages,
                   "faults of what was swapped out")
             for part in ("faultprof_stall_seconds_count", "faultprof_stall_seconds_bucket"):
@@ -300,8 +300,8 @@ def test_many_programs():
 
         try:
             with Exporter(place, "-p", shell.pid, interval=1) as prof:
-                execute()
                 first, files = execute()
+                execute()
                 execute()
                 last, files_then = execute()
                 now = prof.read()
@@ -309,8 +309,8 @@ def test_many_programs():
                 check(now.faults() > 10000 * 30, "%d faults" % now.faults())
                 equal(now.lost(), 0, "lost events")
                 equal(now.faults(comm="[unknown]"), 0, "faults of unknown programs")
-                # Kept, 5,000 programs would take 40 MB; how many one interval has takes a few.
-                check(last < first + 10, "memory grew from %.1f to %.1f MB" % (first, last))
+                # Kept, 7,500 programs would take 4 MB.
+                check(last < first + 2.5, "memory grew from %.1f to %.1f MB" % (first, last))
                 check(files_then < files + 5, "from %d to %d files" % (files, files_then))
         finally:
             shell.stdin.close()
@@ -328,7 +328,10 @@ def test_manager():
         manager.settimeout(10)
         with Exporter(place, "-p", target.pid,
                       env={"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "800000"}) as prof:
-            said = [manager.recv(100) for _ in range(4)]
+            said = [manager.recv(100) for _ in range(2)]
+            begin = time.monotonic()
+            said += [manager.recv(100) for _ in range(2)]
+            check(time.monotonic() - begin < 0.8, "too late for the watchdog")
             check(b"READY=1" in said and said.count(b"READY=1") == 1, "READY=1 in %s" % said)
             check(said.count(b"WATCHDOG=1") == 3, "WATCHDOG=1 in %s" % said)
             prof.last()
