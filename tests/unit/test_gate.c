@@ -488,6 +488,59 @@ static void test_confirm(void **state)
 	sample_release(&more);
 }
 
+/* ---- a profile as a run ---- */
+
+static void add_faults(struct profile *profile, const char *function, uint64_t start, uint64_t n)
+{
+	struct frame frame = { .function = function, .module = "proxy", .start = start };
+	struct stall stall = { .faults = n };
+	struct resolved_fault fault = {
+		.comm = "proxy", .kind = FP_ZERO, .stall = &stall, .frames = &frame, .nr_frames = 1
+	};
+
+	assert_int_equal(profile_add(profile, &fault), 0);
+}
+
+/* Copies of a function are the function, and those without a name are one of their module. */
+static void test_profile(void **state)
+{
+	static const struct {
+		const char *symbol;
+		double faults;
+	} wanted[] = { { "copy", 1 + 2 + 4 + 8 },
+		       { "[functions without a name]", 16 + 32 },
+		       { "keeps.2", 64 },
+		       { "a.cold.b", 128 } };
+	struct sample_origin origin = { .tier = TIER_PERF };
+	struct sample sample = { 0 };
+	struct profile profile;
+
+	(void)state;
+	assert_int_equal(profile_init(&profile), 0);
+	profile.end_ns = 2000000000;
+	profile.lost[FP_LOSS_SITE] = 3;
+	add_faults(&profile, "copy", 1, 1);
+	add_faults(&profile, "copy.part.0", 2, 2);
+	add_faults(&profile, "copy.constprop.1.cold", 3, 4);
+	add_faults(&profile, "copy.isra.0", 4, 8);
+	add_faults(&profile, NULL, 0x1000, 16);
+	add_faults(&profile, NULL, 0x2000, 32);
+	add_faults(&profile, "keeps.2", 5, 64);
+	add_faults(&profile, "a.cold.b", 6, 128);
+	profile_finish(&profile);
+	sample_kernel_text(&origin, "6.18.5-1", "x86_64");
+	assert_int_equal(sample_add_profile(&sample, &profile, &origin), 0);
+	for (size_t i = 0; i < sizeof(wanted) / sizeof(*wanted); i++)
+		assert_true(sample_sum(sample_series(&sample, SERIES_SYMBOL, FP_ZERO, "proxy",
+						     wanted[i].symbol)) == wanted[i].faults);
+	assert_true(sample_sum(sample_series(&sample, SERIES_TOTAL, 0, "", "")) == 255);
+	assert_true(sample.runs[0].seconds == 2 && sample.runs[0].lost == 3);
+	assert_string_equal(sample.tier, "perf");
+	assert_string_equal(sample.kernel, "Linux 6.18 x86_64");
+	profile_release(&profile);
+	sample_release(&sample);
+}
+
 /* ---- budgets ---- */
 
 static void test_budgets(void **state)
@@ -700,8 +753,9 @@ int main(void)
 		cmocka_unit_test(test_unit),	       cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_too_short),      cmocka_unit_test(test_specs),
 		cmocka_unit_test(test_confirm),	       cmocka_unit_test(test_budgets),
-		cmocka_unit_test(test_bad_budgets),    cmocka_unit_test(test_round_trip),
-		cmocka_unit_test(test_merge),	       cmocka_unit_test(test_corrupt),
+		cmocka_unit_test(test_profile),	       cmocka_unit_test(test_bad_budgets),
+		cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_merge),
+		cmocka_unit_test(test_corrupt),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
