@@ -8,7 +8,6 @@
 #include "session.h"
 #include "session_profile.h"
 #include "session_replay.h"
-#include "symbolize/resolve.h"
 
 #define PIECES 24 /* of a long run; ticks do not come to the millisecond, so it may be more */
 #define EARLY .9  /* a piece may be so much shorter */
@@ -17,24 +16,14 @@ struct differ {
 	struct comparison *comparison;
 	unsigned int side;
 	double piece_s;
-	uint64_t begin_ns; /* of the piece */
 };
 
-static int end_piece(struct differ *d, struct replay *replay, uint64_t now_ns)
+static int add_piece(void *arg, struct replay *replay, struct profile *piece)
 {
-	struct profile piece;
-	int r = profile_init(&piece);
+	struct differ *d = arg;
 
-	if (r)
-		return r;
-	r = replay_resolve(replay, &piece);
-	if (!r)
-		r = comparison_add(d->comparison, d->side, &piece,
-				   (double)(now_ns - d->begin_ns) / 1e9);
-	profile_release(&piece);
-	tally_release(&replay->tally);
-	d->begin_ns = now_ns;
-	return r;
+	(void)replay;
+	return comparison_add(d->comparison, d->side, piece, profile_seconds(piece));
 }
 
 static int on_tick(void *arg, struct replay *replay, uint64_t time_ns)
@@ -42,25 +31,18 @@ static int on_tick(void *arg, struct replay *replay, uint64_t time_ns)
 	struct differ *d = arg;
 	unsigned int nr = d->comparison->side[d->side].nr_pieces;
 
-	if (!d->begin_ns)
-		d->begin_ns = replay->profile.begin_ns;
-	if (time_ns <= d->begin_ns || nr >= COMPARISON_PIECES - 1 ||
-	    (double)(time_ns - d->begin_ns) / 1e9 < d->piece_s * EARLY)
+	if (time_ns <= replay->piece_ns || nr >= COMPARISON_PIECES - 1 ||
+	    (double)(time_ns - replay->piece_ns) / 1e9 < d->piece_s * EARLY)
 		return 0;
-	return end_piece(d, replay, time_ns);
+	return replay_piece(replay, time_ns, add_piece, d);
 }
 
 /* Pieces of a second, or so many of them that they are longer: faults that come in bursts of
  * seconds are not independent in shorter ones. What cannot be read is told later. */
 static double piece_seconds(const char *path)
 {
-	const struct recording_visitor nobody = { 0 };
-	struct recording recording;
-	double seconds = 1;
+	double seconds = replay_seconds(path) / PIECES;
 
-	if (!recording_read(path, &nobody, &recording) && recording.end_ns > recording.run.begin_ns)
-		seconds = (double)(recording.end_ns - recording.run.begin_ns) / 1e9 / PIECES;
-	recording_release(&recording);
 	return seconds > 1 ? seconds : 1;
 }
 
@@ -75,16 +57,13 @@ static int add_side(struct comparison *comparison, unsigned int side, const char
 	state = replay_open(&replay, path, options, on_tick, &d);
 	r = state < 0 ? state : 0;
 	/* What is left is a piece, too. */
-	if (!d.begin_ns)
-		d.begin_ns = replay.profile.begin_ns;
-	if (!r && replay.profile.end_ns > d.begin_ns) {
-		r = end_piece(&d, &replay, replay.profile.end_ns);
+	if (!r && replay.profile.end_ns > replay.piece_ns) {
+		r = replay_piece(&replay, replay.profile.end_ns, add_piece, &d);
 		if (r)
 			log_error("cannot compare %s: %s", path, strerror(-r));
 	}
 	comparison->side[side].name = path;
-	for (unsigned int i = 0; i < FP_NR_LOSSES; i++)
-		comparison->side[side].lost += loss_counts(i) ? replay.recording.counts.lost[i] : 0;
+	comparison->side[side].lost = losses_that_count(replay.recording.counts.lost);
 	replay_release(&replay);
 	return r ? r : state;
 }

@@ -31,16 +31,22 @@ static void on_child(int number, siginfo_t *info, void *context)
 	command_end_ns = clock_now_ns();
 }
 
-void end_catch(const struct command *command)
+void end_on_interrupt(void (*handler)(int number))
 {
-	struct sigaction child = { .sa_sigaction = on_child,
-				   .sa_flags = SA_SIGINFO | SA_RESTART | SA_NOCLDSTOP };
 	/* Without SA_RESTART: a wait has to end. The second one ends us at once. */
-	struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESETHAND };
+	struct sigaction action = { .sa_handler = handler, .sa_flags = SA_RESETHAND };
 
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
 	signal(SIGPIPE, SIG_IGN);
+}
+
+void end_catch(const struct command *command)
+{
+	struct sigaction child = { .sa_sigaction = on_child,
+				   .sa_flags = SA_SIGINFO | SA_RESTART | SA_NOCLDSTOP };
+
+	end_on_interrupt(on_signal);
 	signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is a write error like others */
 	command_pid = command->pid;
 	if (command->pid)

@@ -8,6 +8,9 @@
 
 #include "collect/command.h"
 
+/* Has @handler called at SIGINT and SIGTERM, of which the second ends the process; and a pipe that
+ * nobody reads is a write error. */
+void end_on_interrupt(void (*handler)(int number));
 /* From here on, signals end the run, not the process. */
 void end_catch(const struct command *command);
 bool end_interrupted(void);

@@ -23,15 +23,16 @@
 #define IDLE_PAUSE 2000			 /* as PAUSE, then */
 #define WALK_PAUSE_NS 1000000000ULL
 
-/* Forgets those that have ended. */
-static void sweep(struct hosts *h)
+typedef bool (*host_test)(const struct hosts *hosts, const struct target_host *t);
+
+static void forget(struct hosts *h, host_test is_gone)
 {
 	struct target_host **link = &h->first;
 
 	while (*link) {
 		struct target_host *t = *link;
 
-		if (t->memory && (!kill(t->host.pid, 0) || errno != ESRCH)) {
+		if (!is_gone(h, t)) {
 			link = &t->next;
 			continue;
 		}
@@ -39,6 +40,12 @@ static void sweep(struct hosts *h)
 		host_free(t);
 		h->nr--;
 	}
+}
+
+static bool has_ended(const struct hosts *h, const struct target_host *t)
+{
+	(void)h;
+	return !t->memory || (kill(t->host.pid, 0) && errno == ESRCH);
 }
 
 static struct target_host *add_target(struct hosts *h, pid_t pid)
@@ -64,7 +71,7 @@ static struct target_host *get_target(struct hosts *h, pid_t pid, const struct i
 	if (t && t->image == image)
 		return t;
 	if (!t && h->nr == MAX_TARGETS)
-		sweep(h);
+		forget(h, has_ended);
 	if (!t && h->nr < MAX_TARGETS)
 		t = add_target(h, pid);
 	if (!t)
@@ -241,21 +248,14 @@ void hosts_round(struct hosts *h)
 	}
 }
 
+static bool runs_another(const struct hosts *h, const struct target_host *t)
+{
+	return mappings_image_of(h->mappings, t->host.pid, UINT64_MAX) != t->image;
+}
+
 void hosts_forget(struct hosts *h)
 {
-	struct target_host **link = &h->first;
-
-	while (*link) {
-		struct target_host *t = *link;
-
-		if (mappings_image_of(h->mappings, t->host.pid, UINT64_MAX) == t->image) {
-			link = &t->next;
-			continue;
-		}
-		*link = t->next;
-		host_free(t);
-		h->nr--;
-	}
+	forget(h, runs_another);
 }
 
 /* ---- the end ---- */

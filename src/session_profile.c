@@ -48,12 +48,17 @@ void profile_describe(struct profile *profile, const struct options *options,
 		fclose(file);
 }
 
+void profile_filter(struct profile *profile, uint32_t kinds, uint32_t modes)
+{
+	if (kinds != (1U << FP_NR_KINDS) - 1)
+		profile->only_kinds = kinds;
+	if (modes != (1U << FP_NR_MODES) - 1)
+		profile->only_modes = modes;
+}
+
 void profile_account(struct profile *profile, const struct finished *f)
 {
-	if (f->kinds != (1U << FP_NR_KINDS) - 1)
-		profile->only_kinds = f->kinds;
-	if (f->modes != (1U << FP_NR_MODES) - 1)
-		profile->only_modes = f->modes;
+	profile_filter(profile, f->kinds, f->modes);
 	profile->tier = f->description;
 	profile->stall_known = f->counts->stall_known;
 	profile->kinds_inferred = f->counts->kinds_inferred;

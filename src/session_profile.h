@@ -30,6 +30,8 @@ struct finished {
 /* Warns of what cannot be observed in the way it is measured. */
 void profile_describe(struct profile *profile, const struct options *options,
 		      const struct probe *probe, const struct collector *collector);
+/* Says that only these kinds and modes are in it, by bits, unless they are all. */
+void profile_filter(struct profile *profile, uint32_t kinds, uint32_t modes);
 /* Says how was measured, and what was lost by now. */
 void profile_account(struct profile *profile, const struct finished *finished);
 /* Completes @profile for the sinks. 0 or -ENOMEM. */

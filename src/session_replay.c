@@ -32,7 +32,7 @@ static int on_run(void *arg, const struct recording_run *run)
 	const struct options *o = replay->options;
 
 	tell_origin(replay, run);
-	replay->profile.begin_ns = run->begin_ns;
+	replay->profile.begin_ns = replay->piece_ns = run->begin_ns;
 	replay->profile.begin_date_ns = run->begin_date_ns;
 	replay->keeper = (struct keeper){
 		.kinds = o->kinds & run->kinds,
@@ -243,6 +243,38 @@ int replay_resolve(struct replay *replay, struct profile *profile)
 {
 	open_files(replay);
 	return resolve_tally(replay->symbolizer, &replay->tally, profile);
+}
+
+double replay_seconds(const char *path)
+{
+	const struct recording_visitor nobody = { 0 };
+	struct recording recording;
+	double seconds = 0;
+
+	if (!recording_read(path, &nobody, &recording) && recording.end_ns > recording.run.begin_ns)
+		seconds = (double)(recording.end_ns - recording.run.begin_ns) / 1e9;
+	recording_release(&recording);
+	return seconds;
+}
+
+int replay_piece(struct replay *replay, uint64_t now_ns, replay_piece_fn fn, void *arg)
+{
+	struct profile piece;
+	int r = profile_init(&piece);
+
+	if (r)
+		return r;
+	piece.begin_ns = replay->piece_ns;
+	piece.end_ns = now_ns;
+	piece.kernel_unseen = !replay->recording.counts.kernel_seen;
+	profile_filter(&piece, replay->keeper.kinds, replay->keeper.modes);
+	r = replay_resolve(replay, &piece);
+	if (!r)
+		r = fn(arg, replay, &piece);
+	profile_release(&piece);
+	tally_release(&replay->tally);
+	replay->piece_ns = now_ns;
+	return r;
 }
 
 static int set_directory(struct replay *replay)

@@ -24,6 +24,7 @@ struct replay {
 	struct tally tally;
 	struct allocation_tally allocations;
 	struct profile profile;	    /* without names so far */
+	uint64_t piece_ns;	    /* what is in the tally happened since then */
 	const struct binary **used; /* in which addresses of the tally lie; those with a file that
 				     * is here are open */
 	size_t nr_used;
@@ -38,6 +39,14 @@ int replay_open(struct replay *ret, const char *path, const struct options *opti
 int replay_find_files(struct replay *replay);
 /* Names all that is in the tally, and adds it to @profile. 0 or -ENOMEM. */
 int replay_resolve(struct replay *replay, struct profile *profile);
+/* Seconds that the recording at @path covers; 0 when that cannot be read, which is not told. */
+double replay_seconds(const char *path);
+
+/* Gets a piece of the run, with names. A nonzero return is an error. */
+typedef int (*replay_piece_fn)(void *arg, struct replay *replay, struct profile *piece);
+/* Hands what is in the tally to @fn as a profile that ends at @now_ns, and forgets it: to be called
+ * at a tick, or at the end. 0, -ENOMEM, or what @fn returned. */
+int replay_piece(struct replay *replay, uint64_t now_ns, replay_piece_fn fn, void *arg);
 /* Names all, and completes the profile. 0, or -errno after it has told why. */
 int replay_complete(struct replay *replay);
 void replay_release(struct replay *replay);

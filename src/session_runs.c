@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "gate/baseline.h"
 #include "session.h"
+#include "session_end.h"
 #include "session_replay.h"
 
 /* A single recording tells how it scatters by its parts: so many, of no less than that. The longer
@@ -110,11 +111,7 @@ static void on_signal(int number)
 
 void runs_catch_signals(void)
 {
-	struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESETHAND };
-
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	signal(SIGPIPE, SIG_IGN);
+	end_on_interrupt(on_signal);
 }
 
 static int wait_child(pid_t pid)
@@ -226,7 +223,6 @@ struct taking {
 	const struct options *options;
 	struct sample *sample;
 	double seconds, part_s; /* of the run, and of a part of it */
-	uint64_t begin_ns;	/* of the part; 0: the run begins */
 };
 
 static int add_part(struct taking *t, struct replay *replay, struct profile *profile)
@@ -244,29 +240,10 @@ static int add_part(struct taking *t, struct replay *replay, struct profile *pro
 	return r;
 }
 
-static int end_part(struct taking *t, struct replay *replay, uint64_t now_ns)
+static int on_piece(void *arg, struct replay *replay, struct profile *piece)
 {
-	struct profile part;
-	int r = profile_init(&part);
-
-	if (r)
-		return r;
-	part.begin_ns = t->begin_ns;
-	part.end_ns = now_ns;
-	part.kernel_unseen = !replay->recording.counts.kernel_seen;
-	if (replay->keeper.kinds != (1U << FP_NR_KINDS) - 1)
-		part.only_kinds = replay->keeper.kinds;
-	if (replay->keeper.modes != (1U << FP_NR_MODES) - 1)
-		part.only_modes = replay->keeper.modes;
-	r = replay_resolve(replay, &part);
-	if (!r)
-		profile_finish(&part);
-	if (!r)
-		r = add_part(t, replay, &part);
-	profile_release(&part);
-	tally_release(&replay->tally);
-	t->begin_ns = now_ns;
-	return r;
+	profile_finish(piece);
+	return add_part(arg, replay, piece);
 }
 
 /* The last part takes what is left. */
@@ -275,24 +252,18 @@ static int on_tick(void *arg, struct replay *replay, uint64_t time_ns)
 	struct taking *t = arg;
 	uint64_t end_ns = replay->profile.begin_ns + (uint64_t)(t->seconds * 1e9);
 
-	if (!t->begin_ns)
-		t->begin_ns = replay->profile.begin_ns;
-	if ((double)(time_ns - t->begin_ns) < .95 * t->part_s * 1e9 ||
+	if ((double)(time_ns - replay->piece_ns) < .95 * t->part_s * 1e9 ||
 	    (double)(end_ns - time_ns) < .95 * t->part_s * 1e9)
 		return 0;
-	return end_part(t, replay, time_ns);
+	return replay_piece(replay, time_ns, on_piece, t);
 }
 
 /* 0: it is not to be cut. What cannot be read is told later. */
 static double find_parts(const char *path, struct taking *t)
 {
-	const struct recording_visitor nobody = { 0 };
-	struct recording recording;
 	double parts = 0;
 
-	if (!recording_read(path, &nobody, &recording) && recording.end_ns > recording.run.begin_ns)
-		t->seconds = (double)(recording.end_ns - recording.run.begin_ns) / 1e9;
-	recording_release(&recording);
+	t->seconds = replay_seconds(path);
 	if (t->options->nr_files == 1)
 		parts = t->seconds / LEAST_PART_S;
 	parts = parts > MAX_PARTS ? MAX_PARTS : parts;
@@ -303,17 +274,14 @@ static double find_parts(const char *path, struct taking *t)
 /* Its programs, and what it lost, are known at the end. */
 static int finish_parts(struct taking *t, struct replay *replay)
 {
-	struct sample_run *last;
-	int r = end_part(t, replay, replay->profile.end_ns);
+	int r = replay_piece(replay, replay->profile.end_ns, on_piece, t);
 
 	for (size_t i = 0; !r && i < replay->profile.nr_targets; i++)
 		r = sample_add_program(t->sample, replay->profile.targets[i].comm, NULL);
-	if (r)
-		return r;
-	last = &t->sample->runs[t->sample->nr_runs - 1];
-	for (unsigned int i = 0; i < FP_NR_LOSSES; i++)
-		last->lost += loss_counts(i) ? replay->recording.counts.lost[i] : 0;
-	return 0;
+	if (!r)
+		t->sample->runs[t->sample->nr_runs - 1].lost +=
+			losses_that_count(replay->recording.counts.lost);
+	return r;
 }
 
 static int take_recording(struct taking *t, const char *path)

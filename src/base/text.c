@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/text.h"
@@ -72,6 +73,16 @@ void text_clean(char *buf, size_t size, const char *text)
 		at += bytes;
 	}
 	buf[at] = '\0';
+}
+
+char *text_clean_dup(const char *text)
+{
+	size_t size = strlen(text) + 1;
+	char *clean = malloc(size);
+
+	if (clean)
+		text_clean(clean, size, text);
+	return clean;
 }
 
 size_t text_columns(const char *text)

@@ -20,6 +20,8 @@ size_t text_char(const char **text, char *out);
 
 /* The whole of @text through text_char() into @buf, cut at a character when @size is too small. */
 void text_clean(char *buf, size_t size, const char *text);
+/* The same, of all of @text, in new memory. NULL: out of memory. */
+char *text_clean_dup(const char *text);
 
 /* Columns that @text takes when printed through text_char(). */
 size_t text_columns(const char *text);

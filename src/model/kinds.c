@@ -92,6 +92,15 @@ bool loss_counts(enum fp_loss loss)
 	return (unsigned int)loss < FP_NR_LOSSES && losses[loss].counts;
 }
 
+uint64_t losses_that_count(const uint64_t lost[FP_NR_LOSSES])
+{
+	uint64_t sum = 0;
+
+	for (unsigned int i = 0; i < FP_NR_LOSSES; i++)
+		sum += loss_counts(i) ? lost[i] : 0;
+	return sum;
+}
+
 const char *tier_name(enum tier tier)
 {
 	return (unsigned int)tier < NR_TIERS ? tiers[tier] : "?";

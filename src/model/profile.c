@@ -432,9 +432,5 @@ double profile_seconds(const struct profile *profile)
 
 uint64_t profile_lost(const struct profile *profile)
 {
-	uint64_t lost = 0;
-
-	for (unsigned int i = 0; i < FP_NR_LOSSES; i++)
-		lost += loss_counts(i) ? profile->lost[i] : 0;
-	return lost;
+	return losses_that_count(profile->lost);
 }

@@ -120,7 +120,8 @@ double profile_seconds(const struct profile *profile);	  /* from begin to end */
  * kind have (DETAIL). The other losses leave every fault counted under its kind and symbol: sinks
  * show them apart, as incomplete. */
 uint64_t profile_lost(const struct profile *profile);
-bool loss_counts(enum fp_loss loss); /* is it part of profile_lost()? */
+bool loss_counts(enum fp_loss loss);			       /* is it part of profile_lost()? */
+uint64_t losses_that_count(const uint64_t lost[FP_NR_LOSSES]); /* their sum */
 
 const char *kind_name(enum fp_kind kind);	     /* "swap-in" … */
 int kind_parse(const char *name, enum fp_kind *ret); /* 0 or -EINVAL */

@@ -31,18 +31,11 @@ struct writer {
 
 static json_t *clean_json(const char *text)
 {
-	size_t size = text ? strlen(text) + 1 : 0;
-	char *clean = text ? malloc(size) : NULL;
-	json_t *json = NULL;
+	char *clean = text ? text_clean_dup(text) : NULL;
+	json_t *json = clean ? json_string(clean) : NULL;
 
-	if (!text)
-		return json_null();
-	if (clean) {
-		text_clean(clean, size, text);
-		json = json_string(clean);
-	}
 	free(clean);
-	return json;
+	return text ? json : json_null();
 }
 
 static int put_escaped(const char *text, size_t nr, void *out)

@@ -132,8 +132,7 @@ static uint64_t id_of(struct writer *w, struct sent **table, const void *key, si
 /* NULL is the empty string, which has to be number 0. */
 static uint64_t string_of(struct writer *w, const char *text)
 {
-	size_t size = text ? strlen(text) + 1 : 1;
-	char *clean = malloc(size);
+	char *clean = text_clean_dup(text ? text : "");
 	uint64_t id;
 	bool fresh;
 
@@ -141,7 +140,6 @@ static uint64_t string_of(struct writer *w, const char *text)
 		w->failed = true;
 		return 0;
 	}
-	text_clean(clean, size, text ? text : "");
 	id = id_of(w, &w->strings, clean, strlen(clean), &fresh);
 	if (fresh)
 		send_bytes(w, PROFILE_STRING, clean, strlen(clean));
